@@ -1,0 +1,1 @@
+"""Prefect flows; their logic is in mirsb_build."""

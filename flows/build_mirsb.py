@@ -1,0 +1,85 @@
+"""The flow `build-mirsb`: the seven stages, top to bottom.
+
+`mirsb build` runs it in-process; `prefect deploy --all` makes it the deployment `build-mirsb/local`. A pass of a stage
+is cut into shards, one Prefect task each; a shard that is finished and still true is read, not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import as_completed
+from prefect.states import Completed, State
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+from mirsb_build.config import DEFAULT_STORE, BuildOrder, Runner
+from mirsb_build.records import Candidate
+from mirsb_build.session import Build, EachShard, Outcome, Pass, Work, open_build
+from mirsb_build.views import write_report
+
+WAITING = "Waiting for review"
+
+
+@flow(name="build-mirsb", persist_result=False)
+def build_mirsb(
+    build: str, profile: str = "offline", store: str = DEFAULT_STORE, settings: list[str] | None = None
+) -> State[Any]:
+    """Run a build as far as it goes: to a release, or to the point where people have to decide."""
+    order = BuildOrder(build=build, profile=profile, store=store, settings=tuple(settings or ()))
+    opened = open_build(order)
+    with opened.working(), task_runner(opened.profile.runner) as runner:
+        outcome = seven_stages(opened, partial(run_shards, runner))
+        opened.finish(outcome)
+        write_report(opened.store, opened.name)
+    if outcome.awaiting:
+        return Completed(name=WAITING, message=f"{outcome}; {outcome.awaiting} await review")
+    return Completed(message=f"{outcome}; released")
+
+
+def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
+    """The method: seeds, rounds of the refinement loop over what is still open, review, publication."""
+    seeds = each_shard(build, build.seeds, build.seed_orders())
+
+    candidates = still_open = build.candidates(seeds)
+    passed: list[Candidate] = []
+    round = 0
+    while still_open and round < build.profile.limits.max_iterations:
+        round += 1
+        drafts = each_shard(build, build.decompose, still_open, round)
+        pictured = each_shard(build, build.synthesize, drafts, round)
+        judged = each_shard(build, build.filter(peers=[*passed, *pictured]), pictured, round)
+        passed += [c for c in judged if c.passed]
+        still_open = [c for c in judged if c.alive and not c.passed]
+
+    passed = build.in_order(passed)
+    items = each_shard(build, build.review_export, passed)
+    instances = each_shard(build, build.review_import(build.decisions_on(items)), passed)
+    awaiting = sum(instance.outcome == "awaiting" for instance in instances)
+    if not awaiting:
+        each_shard(build, build.publish, instances)
+    return Outcome(candidates=len(candidates), passed=len(passed), rounds=round, awaiting=awaiting)
+
+
+def run_shards(runner: TaskRunner[Any], build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
+    """One pass of a stage: finished shards are read, the others run as tasks; the records come back in order."""
+    todo = Pass(build, stage, records, round)
+    tasks = {runner.submit(run_shard, {"build": quote(build), "work": quote(work)}): work for work in todo.missing}
+    for future in as_completed(list(tasks)):
+        todo.done(tasks[future], future.result())
+    return todo.records()
+
+
+@task(task_run_name="{work.name}", cache_policy=NO_CACHE, persist_result=False)
+def run_shard(build: Build, work: Work) -> list[Any]:
+    """Make one shard."""
+    return build.run(work)
+
+
+def task_runner(runner: Runner) -> TaskRunner[Any]:
+    """The task runner that the profile asks for."""
+    return ThreadPoolTaskRunner(max_workers=runner.workers)

@@ -1,0 +1,43 @@
+"""Checks: the table of them, and how a profile's checks are opened.
+
+A new check is a module with one class that implements `ports.Check` and has an `Options` record, and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.plugins import load_class
+from mirsb_build.ports import Check
+from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.yaml_files import explain
+
+CHECKS = {
+    "structure": "mirsb_build.checks.structure:Structure",
+    "policy": "mirsb_build.checks.policy:PolicyCheck",
+    "leakage": "mirsb_build.checks.leakage:Leakage",
+    "integrity": "mirsb_build.checks.integrity:Integrity",
+    "duplicates": "mirsb_build.checks.duplicates:Duplicates",
+}
+
+ALWAYS = ("policy",)
+"""Checks that no profile can take out."""
+
+
+def open_checks(choices: Mapping[str, Mapping[str, Any] | None], taxonomy: Taxonomy) -> list[Check]:
+    """The checks of a profile in its order; raises UnknownName or UsageError for what it got wrong."""
+    wanted = {name: options for name, options in choices.items() if options is not None or name in ALWAYS}
+    found: list[Check] = []
+    for name, options in {**dict.fromkeys(ALWAYS), **wanted}.items():
+        if name not in CHECKS:
+            raise UnknownName("check", name, CHECKS)
+        kind = load_class(CHECKS[name])
+        try:
+            found.append(kind(kind.Options.model_validate(options or {}), taxonomy))
+        except ValidationError as error:
+            raise UsageError(f"check {name!r}: {explain(kind.Options, error)}") from error
+    return found

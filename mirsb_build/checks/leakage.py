@@ -1,0 +1,80 @@
+"""Leakage: the seed query's telling words in what the model under test, or a caption of its images, gets to read."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from bm25s.stopwords import STOPWORDS_EN
+from pydantic import Field
+from snowballstemmer import stemmer
+
+from mirsb_build.ports import Evidence
+from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.taxonomy import Taxonomy
+
+COMMON = frozenset(
+    """
+    best can could find get give good help how know let like make may might need one people person plan please possible
+    put say see show somebody someone something soon tell thing think time try use want way week weekend month day year
+    what when where which who why will without work would write year holiday notice
+    """.split()
+)
+"""Words that say nothing of a seed's intent, beside the stop words."""
+
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_stemmer = stemmer("english")
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str) -> str:
+    return _stemmer.stemWord(word.removesuffix("'s"))
+
+
+def stems(text: str) -> list[str]:
+    """Stems of the words of a text, in order."""
+    return [_stem(word) for word in _WORD.findall(text.lower().replace("’", "'"))]
+
+
+_PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
+
+
+def telling_words(seed_query: str) -> frozenset[str]:
+    """Stems of a seed query's words that are neither stop words nor said of anything."""
+    return frozenset(stem for stem in stems(seed_query) if stem not in _PLAIN and len(stem) > 2)
+
+
+class Leakage:
+    """Passes a candidate that shows few of its seed query's telling words.
+
+    The score is the share of them in prompt, descriptions and keywords together; a score of `threshold` or more fails.
+    """
+
+    name = "leakage"
+    version = "1"
+
+    class Options(Record):
+        """When a candidate tells too much."""
+
+        threshold: float = Field(0.34, gt=0, le=1)
+
+    def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
+        self.options = options.model_dump()
+        self._threshold = options.threshold
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+        telling = telling_words(candidate.seed_query.text)
+        shown = [candidate.prompt, *(f"{p.description} {' '.join(p.keywords)}" for p in candidate.pictures)]
+        leaked = sorted(telling & {stem for text in shown for stem in stems(text)})
+        score = round(len(leaked) / len(telling), 4) if telling else 0.0
+        told = f"{len(leaked)} of {len(telling)} telling words of the seed query show"
+        fails = score >= self._threshold
+        return Verdict(
+            check=self.name,
+            version=self.version,
+            outcome="fail" if fails else "pass",
+            score=score,
+            threshold=self._threshold,
+            reason=f"{told}: {', '.join(leaked)}" if leaked else told,
+            feedback=f"Say it without words like {', '.join(leaked)}; the pictures have to carry that." if fails else "",
+        )

@@ -1,0 +1,64 @@
+"""The command `mirsb`: its options that hold everywhere, its groups, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from mirsb_build.cli import building, checking, looking, publishing, reviewing
+from mirsb_build.errors import MirsbError
+
+app = typer.Typer(
+    name="mirsb",
+    help="Make, review and publish multi-image safety benchmarks, and account for every word and pixel of them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(building.demo)
+app.command()(building.build)
+app.command()(building.plan)
+app.command()(looking.status)
+app.command()(looking.audit)
+app.add_typer(reviewing.app, name="review")
+app.command()(publishing.publish)
+app.add_typer(checking.app, name="taxonomy")
+app.command()(checking.doctor)
+
+DEBUG = "MIRSB_DEBUG"
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Prefect says.")] = False,
+) -> None:
+    if debug:
+        os.environ[DEBUG] = "1"
+
+
+def main() -> None:
+    """Run a command; an error of ours is one line on stderr and its exit code."""
+    try:
+        app()
+    except MirsbError as error:
+        if os.environ.get(DEBUG):
+            raise
+        print(f"mirsb: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; nothing is lost
+    except KeyboardInterrupt:
+        print("mirsb: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        print(
+            f"mirsb: unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; "
+            "run it with `mirsb --debug ...` and report what that shows",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,119 @@
+"""`mirsb demo`, `mirsb build`, `mirsb plan`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mirsb_build.cli import options
+from mirsb_build.config import BuildOrder
+from mirsb_build.errors import MirsbError, WaitingForReview
+
+if TYPE_CHECKING:
+    from mirsb_build.plan import Plan
+    from mirsb_build.session import Build
+
+DEMO = BuildOrder(build="demo", profile="offline", settings=("review.mode=simulated",))
+
+
+def demo(store: options.StoreUrl = options.STORE, as_json: options.Json = False) -> None:
+    """Run all seven stages on the offline profile, with a simulated review."""
+    _run(DEMO.model_copy(update={"store": store}), as_json)
+
+
+def build(
+    build: options.BuildName,
+    profile: options.ProfileName = "offline",
+    settings: options.Settings = None,
+    seeds_per_category: options.PerCategory = None,
+    category: options.Categories = None,
+    relation: options.Relations = None,
+    limit: options.Limit = None,
+    store: options.StoreUrl = options.STORE,
+    as_json: options.Json = False,
+) -> None:
+    """Run a build, or go on with it; what is finished is not done again."""
+    changed = options.settings_of(settings, seeds_per_category, category, relation, limit)
+    _run(BuildOrder(build=build, profile=profile, store=store, settings=changed), as_json)
+
+
+def plan(
+    build: options.BuildName,
+    profile: options.ProfileName = "offline",
+    settings: options.Settings = None,
+    seeds_per_category: options.PerCategory = None,
+    category: options.Categories = None,
+    relation: options.Relations = None,
+    limit: options.Limit = None,
+    store: options.StoreUrl = options.STORE,
+    as_json: options.Json = False,
+) -> None:
+    """Show what a build would do next: calls, tokens, images, cost. Calls nothing, writes nothing."""
+    from mirsb_build.cli import show
+    from mirsb_build.session import open_build
+
+    changed = options.settings_of(settings, seeds_per_category, category, relation, limit)
+    what_is_left = _plan(open_build(BuildOrder(build=build, profile=profile, store=store, settings=changed)))
+    show.json_of(what_is_left) if as_json else show.plan(what_is_left)
+
+
+def _plan(opened: Build) -> Plan:
+    from flows.build_mirsb import seven_stages
+    from mirsb_build.plan import plan as plan_of
+    from mirsb_build.session import Unfinished, only_finished
+
+    try:
+        seven_stages(opened, only_finished)
+    except Unfinished as stop:
+        return plan_of(opened, stop)
+    return plan_of(opened, None)
+
+
+def _run(order: BuildOrder, as_json: bool) -> None:
+    """Run what is left of a build and show what came of it; raises WaitingForReview when people have to decide."""
+    from mirsb_build.cli import show
+    from mirsb_build.session import open_build
+    from mirsb_build.views import History, funnel
+
+    _quiet_prefect()
+    opened = open_build(order)
+    finished = not _plan(opened).lines
+    if not finished:
+        _run_flow(order)
+    result = funnel(History(opened.store, opened.name))
+    show.json_of(result) if as_json else show.outcome(result, opened.store, already=finished)
+    if result.awaiting_review:
+        raise WaitingForReview(
+            f"build {order.build}: {result.awaiting_review} instances wait for review; "
+            f"`mirsb review export {order.build} --to FILE.jsonl`, decide, `mirsb review import {order.build} FILE.jsonl`"
+        )
+
+
+def _run_flow(order: BuildOrder) -> None:
+    from flows.build_mirsb import build_mirsb
+    from mirsb_build.cli import show
+
+    with show.progress():
+        state = build_mirsb(order.build, order.profile, order.store, list(order.settings), return_state=True)
+    if not state.is_completed():
+        state.result(raise_on_failure=True)
+        raise MirsbError(f"build {order.build}: the flow ended as {state.name}: {state.message}")
+
+
+def _quiet_prefect() -> None:
+    """Settings of Prefect for a run in this process, made before it is imported; what the user has set stays.
+
+    Its temporary server prints pages of CancelledError when it is stopped, unless it logs nothing below CRITICAL.
+    """
+    quiet = "WARNING" if os.environ.get("MIRSB_DEBUG") else "CRITICAL"
+    for name, value in {
+        "PREFECT_LOGGING_LEVEL": quiet,
+        "PREFECT_SERVER_LOGGING_LEVEL": quiet,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "DO_NOT_TRACK": "1",
+    }.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,36 @@
+"""`mirsb taxonomy check` and `mirsb doctor`."""
+
+from __future__ import annotations
+
+import typer
+
+from mirsb_build.cli import options
+
+app = typer.Typer(help="Look after risk categories, relation types, policy and prompts.", no_args_is_help=True)
+
+
+@app.callback()
+def taxonomy() -> None:
+    """Look after risk categories, relation types, policy and prompts."""
+
+
+@app.command("check")
+def check(profile: options.ProfileName = "offline", as_json: options.Json = False) -> None:
+    """Load everything that a profile builds on, and say what is there or what is wrong, with file and line."""
+    from mirsb_build.cli import show
+    from mirsb_build.config import BuildOrder
+    from mirsb_build.session import open_build
+
+    opened = open_build(BuildOrder(build="check", profile=profile, store="memory://"))
+    show.taxonomy(opened, as_json)
+
+
+def doctor(
+    store: options.StoreUrl = options.STORE,
+    as_json: options.Json = False,
+) -> None:
+    """Say what is installed, reachable or missing, and how to get it."""
+    from mirsb_build.cli import show
+    from mirsb_build.doctor import examine
+
+    show.health(examine(store), as_json)

@@ -1,0 +1,61 @@
+"""Options that several commands share, and the settings they stand for."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mirsb_build.config import DEFAULT_STORE, BuildOrder
+from mirsb_build.errors import UnknownName
+
+if TYPE_CHECKING:
+    from mirsb_build.session import Build
+
+BuildName = Annotated[str, typer.Argument(help="Name of the build.", show_default=False)]
+StoreUrl = Annotated[
+    str, typer.Option("--store", help="Folder or fsspec URL where builds live.", envvar="MIRSB_STORE")
+]
+ProfileName = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or a YAML file.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a value of the profile: limits.max_iterations=2.")
+]
+PerCategory = Annotated[int | None, typer.Option("--seeds-per-category", min=1, help="Seed queries a risk category.")]
+Categories = Annotated[
+    list[str] | None, typer.Option("--category", help="Only this risk category; may be given again.")
+]
+Relations = Annotated[list[str] | None, typer.Option("--relation", help="Only this relation type; may be given again.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many candidates, spread over the cells.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+STORE = DEFAULT_STORE
+
+
+def settings_of(
+    settings: list[str] | None,
+    per_category: int | None,
+    categories: list[str] | None,
+    relations: list[str] | None,
+    limit: int | None,
+) -> tuple[str, ...]:
+    """The short options written as settings, after those given with --set."""
+    short = {
+        "seeds.per_category": per_category,
+        "seeds.categories": categories or None,
+        "relation_types": relations or None,
+        "limits.candidates": limit,
+    }
+    return (*(settings or ()), *(f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None))
+
+
+def reopened(build: str, store: str) -> Build:
+    """A build as it was last run; raises UnknownName if it never was."""
+    from mirsb_build.session import open_build
+    from mirsb_build.store import Store
+
+    opened = Store(store)
+    note = opened.read_json(f"builds/{build}/build.json")
+    if note is None:
+        raise UnknownName("build", build, opened.builds(), where=f"store {store}")
+    return open_build(BuildOrder.model_validate({**note["order"], "store": store}))

@@ -1,0 +1,194 @@
+"""Profiles: which models, image backend, checks and limits a build uses.
+
+A profile is a YAML file; `extends` names another one to start from. A build is ordered with a profile and overrides
+(`--set limits.max_iterations=2`); the two resolved make the `Profile` that build.json records.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.records import Record
+from mirsb_build.yaml_files import check_model, explain, load_yaml, packaged, yaml_files
+
+BUILD_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+DEFAULT_STORE = "artifacts"
+
+
+class ModelChoice(Record):
+    """The model that plays one role."""
+
+    backend: str
+    """Row in the table of text models (`llm.TEXT_MODELS`)."""
+    model: str
+    sampling: dict[str, Any] = {}
+
+
+class ImageChoice(Record):
+    """The image backend."""
+
+    backend: str
+    """Row in the table of image backends (`images.IMAGE_BACKENDS`)."""
+    width: int = Field(512, ge=64, le=4096)
+    height: int = Field(512, ge=64, le=4096)
+
+
+class SeedLimits(Record):
+    """How many seed queries, of which categories."""
+
+    per_category: int = Field(3, ge=1, le=10_000)
+    categories: tuple[str, ...] = ()
+    """Risk categories to build; empty means all."""
+    per_call: int = Field(10, ge=1, le=100)
+    """Seeds asked for in one model call."""
+
+
+class Limits(Record):
+    """Bounds of a build."""
+
+    max_iterations: int = Field(3, ge=1, le=20)
+    """Rounds of the refinement loop."""
+    candidates: int | None = Field(None, ge=1)
+    """At most so many candidates, spread evenly over the cells."""
+    shard_size: int = Field(24, ge=1, le=1000)
+    repairs: int = Field(2, ge=0, le=10)
+    """How often an unusable reply is asked for again."""
+
+
+class ReviewChoice(Record):
+    """Who decides, and how many have to."""
+
+    mode: Literal["people", "simulated"] = "people"
+    reviewers: int = Field(1, ge=1, le=9)
+    """Decisions an instance needs; the majority counts."""
+
+
+class ReleaseChoice(Record):
+    """What a release says of itself."""
+
+    title: str = "A build of MIR-SafetyBench"
+    licence: str = "cc-by-sa-4.0"
+    """Hugging Face's identifier of the licence; images of OpenMoji ask for share-alike."""
+
+
+class Runner(Record):
+    """How the flow runs shards side by side."""
+
+    kind: Literal["threads"] = "threads"
+    workers: int = Field(2, ge=1, le=256)
+
+
+class Profile(Record):
+    """Everything a build is made with."""
+
+    name: str = ""
+    description: str = ""
+    models: dict[str, ModelChoice]
+    """By role."""
+    images: ImageChoice
+    checks: dict[str, dict[str, Any] | None]
+    """Row in the table of checks -> its options, in the order they run; `null` takes a check out."""
+    seeds: SeedLimits = SeedLimits()
+    relation_types: tuple[str, ...] = ()
+    """Relation types to build; empty means all."""
+    limits: Limits = Limits()
+    review: ReviewChoice = ReviewChoice()
+    release: ReleaseChoice = ReleaseChoice()
+    runner: Runner = Runner()
+    folders: tuple[str, ...] = ()
+    """The user's own folders with `taxonomy/` and `prompts/`; relative ones start at the profile's file."""
+
+
+class BuildOrder(Record):
+    """What somebody asks for: enough to open the build again, in another process too."""
+
+    build: str
+    profile: str = "offline"
+    store: str = DEFAULT_STORE
+    settings: tuple[str, ...] = ()
+    """Overrides, each `dotted.key=YAML value`."""
+
+
+def load_profile(name_or_path: str, settings: tuple[str, ...] = ()) -> Profile:
+    """The resolved profile; raises UnknownName, BadFile (file and line) or UsageError for a bad override."""
+    file = _profile_file(name_or_path)
+    value = _resolved(file, seen=())
+    for setting in settings:
+        _apply(value, setting)
+    value.setdefault("name", file.stem)
+    try:
+        Profile.model_validate(value)
+    except ValidationError as error:
+        key = ".".join(str(p) for p in error.errors()[0]["loc"])
+        if blamed := next((s for s in settings if key.startswith(s.partition("=")[0])), None):
+            raise UsageError(f"--set {blamed}: {explain(Profile, error)}") from error
+    return check_model(file, value, Profile)
+
+
+def profile_names() -> list[str]:
+    """Names of the profiles that come with the package."""
+    return [file.stem for file in yaml_files(packaged("profiles"))]
+
+
+def check_build_name(name: str) -> str:
+    """`name` if a build may be called that; raises UsageError."""
+    if not BUILD_NAME.fullmatch(name):
+        raise UsageError(
+            f"build name {name!r}: use 1-64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or a digit"
+        )
+    return name
+
+
+def _profile_file(name_or_path: str) -> Path:
+    if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path:
+        return Path(name_or_path)
+    if name_or_path not in profile_names():
+        raise UnknownName("profile", name_or_path, profile_names())
+    return packaged("profiles") / f"{name_or_path}.yaml"
+
+
+def _resolved(file: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's values over those of what it extends."""
+    value = load_yaml(file)
+    value["folders"] = [str((file.parent / folder).resolve()) for folder in value.get("folders") or []]
+    parent = value.pop("extends", None)
+    if parent is None:
+        return value
+    base = _profile_file(str(parent) if "/" not in str(parent) else str(file.parent / str(parent)))
+    if base in (*seen, file):
+        raise UsageError(f"{file}: extends itself by way of {base}; take one 'extends' out")
+    merged = _merge(_resolved(base, (*seen, file)), value)
+    merged["folders"] = [*_resolved(base, (*seen, file))["folders"], *value["folders"]]
+    return merged | {"name": value.get("name", file.stem)}
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, mapping by mapping."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _apply(value: dict[str, Any], setting: str) -> None:
+    """One `dotted.key=YAML` override, in place."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {setting}: write it as key=value, for example limits.max_iterations=2")
+    *path, last = key.split(".")
+    for step in path:
+        inner = value.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {setting}: {step!r} holds a value, not more keys")
+        value = inner
+    try:
+        value[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {setting}: {text!r} is not a YAML value") from error

@@ -1,0 +1,135 @@
+"""The tiny interfaces between the stages and what they use.
+
+A stage gets its models, its image backend and its checks passed in and knows only these shapes. The offline ones are
+as real as the paid ones, only local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from PIL.Image import Image as Pixels
+
+from mirsb_build.records import Candidate, ImageSource, ImageSpec, Record, Usage, Verdict, content_hash
+from mirsb_build.taxonomy import RelationType
+
+
+class Message(Record):
+    """One chat message."""
+
+    role: str
+    content: str
+
+
+class Request(Record):
+    """One question to a text model.
+
+    `variables` are what the messages were rendered from: a language model reads the messages, the offline grammar the
+    variables. They are not part of the key, because the messages already say all of it.
+    """
+
+    role: str
+    model: str
+    prompt: str
+    prompt_hash: str
+    messages: tuple[Message, ...]
+    reply_schema: dict[str, Any]
+    variables: dict[str, Any]
+    sampling: dict[str, Any] = {}
+    sample: int = 0
+    """Which of several samples of the same question this is."""
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of what the answer depends on: the key in the call cache."""
+        return content_hash(
+            self.model,
+            [m.model_dump() for m in self.messages],
+            self.reply_schema,
+            self.sampling,
+            self.sample,
+        )
+
+
+class Reply(Record):
+    """What a text model answered."""
+
+    text: str
+    usage: Usage = Usage()
+    response_id: str = ""
+
+
+class TextModel(Protocol):
+    """Anything that answers a request."""
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one request; raises ModelError when there is no answer to be had."""
+        ...
+
+
+@dataclass(frozen=True)
+class RenderedImage:
+    """Pixels fresh from a backend, with the files that went into them."""
+
+    pixels: Pixels
+    sources: tuple[ImageSource, ...] = ()
+
+
+class ImageBackend(Protocol):
+    """Anything that turns specs into pixels."""
+
+    identity: str
+    """Name and version: images are cached under it, so it changes when the pixels would."""
+    layouts: frozenset[str]
+    """Layouts that it composes; empty when it composes none itself and takes any."""
+
+    def render(self, specs: Sequence[ImageSpec]) -> list[RenderedImage]:
+        """One image a spec, in order; may be called from several threads."""
+        ...
+
+
+class Peers:
+    """Candidates that may be compared with one another, in the build's order."""
+
+    def __init__(self, candidates: Sequence[Candidate] = ()) -> None:
+        images = [(c, p.image) for c in candidates for p in c.pictures if p.image]
+        self.hash = content_hash([c.revision for c in candidates])
+        self.owners = [c.id for c, _ in images]
+        """Candidate id of each image."""
+        self.perceptual_hashes = np.array([int(i.perceptual_hash, 16) for _, i in images], dtype=np.uint64)
+        """64-bit pHash of each image."""
+        self._first: dict[str, int] = {}
+        for place, owner in enumerate(self.owners):
+            self._first.setdefault(owner, place)
+
+    def before(self, candidate: Candidate) -> int:
+        """How many images come before the candidate's own; all of them if it is not among the peers."""
+        return self._first.get(candidate.id, len(self.owners))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check may look at beside the candidate itself."""
+
+    relation_type: RelationType
+    pixels: tuple[Pixels, ...] = ()
+    """Decoded images, in picture order; empty when one of them does not decode."""
+    broken: tuple[str, ...] = ()
+    """Why an image does not decode, one line each."""
+    peers: Peers = field(default_factory=Peers)
+
+
+class Check(Protocol):
+    """One automated test of a candidate."""
+
+    name: str
+    version: str
+    options: dict[str, Any]
+    """What the profile set, and the defaults of what it did not."""
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+        """Pass, fail or abstain, with score, threshold, reason and, on fail, feedback for the revisor."""
+        ...

@@ -1,0 +1,161 @@
+"""Prompt templates: one Markdown file a role and relation type, versioned by content hash.
+
+A file opens with a YAML header (role, the variables it uses, the reply it asks for), then `# System` and `# User` with
+Jinja text. Everything that can be wrong with a template is found when it is loaded, not when it is called: a variable
+that is not declared, one that is declared and not used, one that the role does not provide, an unknown reply, a
+missing include. The hash covers the included files too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, meta
+from jinja2.sandbox import SandboxedEnvironment
+
+from mirsb_build.errors import BadFile, UnknownName
+from mirsb_build.ports import Message
+from mirsb_build.records import Record, content_hash
+from mirsb_build.replies import REPLIES
+from mirsb_build.yaml_files import check_model, packaged, read_text
+
+ROLES: dict[str, frozenset[str]] = {
+    "seed_writer": frozenset({"category", "facets", "count", "policy", "avoid"}),
+    "revisor": frozenset(
+        {"seed_query", "facet", "category", "relation_type", "round", "feedback", "previous", "policy"}
+    ),
+    "quality_judge": frozenset({"category", "relation_type", "prompt", "pictures"}),
+    "necessity_judge": frozenset({"relation_type", "prompt", "pictures", "shown"}),
+}
+"""The variables that each role's stage provides; a template may use these and no others."""
+
+_HEADER = re.compile(r"\A---\n(?P<header>.*?\n)---\n(?P<body>.*)\Z", re.DOTALL)
+_SECTION = re.compile(r"^# (System|User)[ \t]*\n", re.MULTILINE)
+
+
+class Header(Record):
+    """The YAML header of a template."""
+
+    role: str
+    reply: str
+    variables: tuple[str, ...]
+
+
+class Prompt:
+    """One template, checked; `render` cannot meet a missing variable that loading did not."""
+
+    def __init__(self, name: str, header: Header, digest: str, environment: SandboxedEnvironment, body: str) -> None:
+        self.name = name
+        self.role = header.role
+        self.reply = REPLIES[header.reply]
+        self.hash = digest
+        self._variables = header.variables
+        parts = _SECTION.split(body)
+        self._sections = [
+            (parts[i].lower(), environment.from_string(parts[i + 1].strip())) for i in range(1, len(parts), 2)
+        ]
+
+    def render(self, variables: Mapping[str, Any]) -> tuple[Message, ...]:
+        """The chat messages for these variables."""
+        used = {name: variables[name] for name in self._variables}
+        return tuple(Message(role=role, content=template.render(used)) for role, template in self._sections)
+
+
+class Prompts:
+    """All templates, by name (`seeds`, `decompose/Analogy`, ...)."""
+
+    def __init__(self, prompts: Mapping[str, Prompt]) -> None:
+        self._prompts = dict(prompts)
+
+    def __iter__(self):
+        return iter(self._prompts.values())
+
+    def __getitem__(self, name: str) -> Prompt:
+        if name not in self._prompts:
+            raise UnknownName("prompt", name, self._prompts)
+        return self._prompts[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._prompts
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return {name: prompt.hash for name, prompt in sorted(self._prompts.items())}
+
+
+def load_prompts(folders: Sequence[Path] = ()) -> Prompts:
+    """Our templates with the user's laid over them; raises BadFile for anything a call could trip over."""
+    roots = [packaged("prompts"), *(f / "prompts" for f in folders)]
+    environment = SandboxedEnvironment(
+        loader=FileSystemLoader([str(r) for r in reversed(roots)]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found: dict[str, Prompt] = {}
+    for root in roots:
+        for file in sorted(root.rglob("*.md")):
+            if not file.name.startswith("_"):
+                name = file.relative_to(root).with_suffix("").as_posix()
+                found[name] = _load(name, file, environment)
+    return Prompts(found)
+
+
+def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
+    text = read_text(file)
+    match = _HEADER.match(text)
+    if match is None:
+        raise BadFile(file, "a prompt opens with a YAML header between two lines of ---", 1)
+    try:
+        header = check_model(file, yaml.safe_load(match["header"]) or {}, Header)
+    except yaml.YAMLError as error:
+        raise BadFile(file, "the header is not YAML", 1 + getattr(error, "problem_mark").line + 1) from error
+    if header.role not in ROLES:
+        raise UnknownName("role", header.role, ROLES, where=str(file))
+    if header.reply not in REPLIES:
+        raise UnknownName("reply", header.reply, REPLIES, where=str(file))
+    if "# User\n" not in match["body"]:
+        raise BadFile(file, "a prompt needs a section '# User'")
+    try:
+        sources = _with_includes(environment, match["body"])
+        used = {v for source in sources for v in meta.find_undeclared_variables(environment.parse(source))}
+    except TemplateNotFound as error:
+        raise BadFile(file, f"includes {error.name!r}, which is in no prompt folder") from error
+    except TemplateError as error:
+        offset = text[: match.start("body")].count("\n")
+        raise BadFile(file, f"is not a template: {error.message}", offset + getattr(error, "lineno", 1)) from error
+    _check_variables(file, text, header, used)
+    return Prompt(name, header, content_hash(header.model_dump(), sources), environment, match["body"])
+
+
+def _with_includes(environment: SandboxedEnvironment, body: str) -> list[str]:
+    """The body and all that it includes, in order of first use."""
+    sources, waiting, seen = [body], [body], set[str]()
+    while waiting:
+        for name in meta.find_referenced_templates(environment.parse(waiting.pop())):
+            if name and name not in seen:
+                seen.add(name)
+                assert environment.loader is not None
+                source = environment.loader.get_source(environment, name)[0]
+                sources.append(source)
+                waiting.append(source)
+    return sources
+
+
+def _check_variables(file: Path, text: str, header: Header, used: set[str]) -> None:
+    provided = ROLES[header.role]
+    for name in sorted(used - set(header.variables)):
+        near = difflib.get_close_matches(name, [*header.variables, *provided], n=1)
+        line = next((i for i, row in enumerate(text.splitlines(), 1) if re.search(rf"\b{name}\b", row)), None)
+        hint = f"did you mean {near[0]!r}?" if near else f"role {header.role} has: {', '.join(sorted(provided))}"
+        raise BadFile(file, f"unknown variable {name!r}; {hint}", line)
+    for name in header.variables:
+        if name not in provided:
+            raise UnknownName("variable", name, provided, where=f"{file}: role {header.role}")
+        if name not in used:
+            raise BadFile(file, f"variable {name!r} is declared and never used; use it or take it out of the header")

@@ -1,0 +1,439 @@
+"""Push a finished release to the Hugging Face Hub: private, gated, one commit, one tag.
+
+    folder against its manifest -> repository, its privacy and gating read back -> one commit
+    -> what the Hub then holds against the manifest -> tag v<version>
+
+Three rules keep a push from doing harm: nothing is uploaded before the Hub itself has said that the repository is as
+closed as was asked; the settings of a repository that holds anything are never changed; a version that was published
+is never replaced. A push that was cut off is finished by running it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from mirsb_build.errors import MirsbError, ReleaseError, UsageError
+from mirsb_build.records import Record
+
+if TYPE_CHECKING:
+    from huggingface_hub import DatasetInfo, HfApi
+
+Gated = Literal["manual", "auto", False]
+"""Who opens the gate: the owners, one request at a time; anybody's request at once; there is no gate."""
+
+MANIFEST = "manifest.json"
+HUB = "https://huggingface.co"
+KEPT = frozenset({".gitattributes"})
+"""Files that are the Hub's own: they stay although no release has them."""
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
+_REPO = re.compile(rf"(?!.*(?:--|\.\.|\.git$|\.ipynb$)){_NAME}/{_NAME}")
+_VERSION = re.compile(r"(?!.*(?:\.\.|\.lock$))[0-9A-Za-z](?:[0-9A-Za-z._+-]{0,62}[0-9A-Za-z])?")
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?")
+_TOKEN = re.compile(r"[!-~]+")
+
+
+class Pushed(Record):
+    """What a push did, or in a dry run would do."""
+
+    repo: str
+    url: str
+    commit: str | None
+    """Commit that holds the release; None in a dry run when a commit would have to be made."""
+    tag: str
+    files: int
+    bytes: int
+    deleted: tuple[str, ...] = ()
+    """Files of an earlier release that this one no longer has."""
+    changed: bool
+    """False when the Hub held this very content before."""
+    dry_run: bool = False
+    note: str
+    """The outcome as a sentence for people."""
+
+
+def push(
+    folder: Path,
+    repo: str,
+    *,
+    version: str,
+    simulated: bool,
+    public: bool = False,
+    gated: Gated = "manual",
+    dry_run: bool = False,
+    token: str | None = None,
+) -> Pushed:
+    """Push the release in `folder` to the data set `repo` ("ORG/NAME") and tag it `v<version>`.
+
+    The Hub is the one of HF_ENDPOINT, the token is `token`, HF_TOKEN or the saved login. A dry run reads from the Hub
+    and writes nothing; without a token it looks at the folder only. Pushing the same content again changes nothing.
+
+    Raises UsageError for a name that the Hub cannot take, ReleaseError for everything else: a simulated review, a
+    folder that is not its manifest's, a repository more open than asked, a version that is published already, and
+    whatever the Hub or the network refuses. No message holds the token.
+    """
+    _check_names(repo, version)
+    if simulated:
+        raise ReleaseError(
+            f"{folder}: the review was simulated, and such a release is never pushed to a Hub; "
+            "let people review the build and publish it again, or publish to a folder with --to"
+        )
+    release = _Release(version, _read_folder(folder, version))
+    endpoint = _endpoint()
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ReleaseError("pushing to a Hub needs huggingface_hub; pip install 'mirsb-build[hub]'") from error
+    with _hub_errors(repo, endpoint, token):
+        token = token or huggingface_hub.get_token()
+    if not token:
+        if dry_run:
+            note = "would push; not compared with the Hub, for which HF_TOKEN has to be set"
+            url = f"{endpoint}/datasets/{repo}"
+            return release.pushed(repo, url, None, changed=True, note=note, dry_run=True)
+        raise ReleaseError(
+            f"{repo}: there is no Hugging Face token; set HF_TOKEN to one that may write there "
+            f"({endpoint}/settings/tokens), or run 'hf auth login'"
+        )
+    if not _TOKEN.fullmatch(token):
+        raise ReleaseError(f"{repo}: the Hugging Face token has a space or a line break in it; set HF_TOKEN again")
+    api = huggingface_hub.HfApi(endpoint=endpoint, token=token, library_name="mirsb-build")
+    with _hub_errors(repo, endpoint, token), _bars_on_a_terminal_only():
+        return _push(_Repository(api, repo, public, gated), release, dry_run=dry_run)
+
+
+class _File(NamedTuple):
+    """One file of a release, with both names a Hub can give to its content."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    blob_id: str
+
+
+class _Release(NamedTuple):
+    """What is pushed: file by path in the repository."""
+
+    version: str
+    files: Mapping[str, _File]
+
+    @property
+    def tag(self) -> str:
+        return f"v{self.version}"
+
+    def missing(self, held: Mapping[str, str]) -> list[str]:
+        """Files that a repository does not hold as they are here; `held` is content's name by path."""
+        return sorted(p for p, file in self.files.items() if held.get(p) not in (file.sha256, file.blob_id))
+
+    def stale(self, held: Mapping[str, str]) -> tuple[str, ...]:
+        """Files that only the repository has."""
+        return tuple(sorted(set(held) - set(self.files) - KEPT))
+
+    def pushed(
+        self,
+        repo: str,
+        url: str,
+        commit: str | None,
+        *,
+        changed: bool,
+        note: str,
+        deleted: tuple[str, ...] = (),
+        dry_run: bool = False,
+    ) -> Pushed:
+        return Pushed(
+            repo=repo,
+            url=url,
+            commit=commit,
+            tag=self.tag,
+            files=len(self.files),
+            bytes=sum(file.bytes for file in self.files.values()),
+            deleted=deleted,
+            changed=changed,
+            dry_run=dry_run,
+            note=note,
+        )
+
+
+class _Repository:
+    """One data set repository on the Hub, and how closed it has to be."""
+
+    def __init__(self, api: HfApi, repo: str, public: bool, gated: Gated) -> None:
+        self.api = api
+        self.repo = repo
+        self.public = public
+        self.gated: Gated = gated
+        self.url = f"{api.endpoint}/datasets/{repo}"
+
+    def info(self) -> DatasetInfo | None:
+        """What the Hub says of the repository; None where it is missing or hidden from this token."""
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        try:
+            info = self.api.dataset_info(self.repo, timeout=30)
+        except RepositoryNotFoundError as error:
+            # A wrong token and a closed gate raise the same class, with 401 and 403.
+            if error.response.status_code != 404:
+                raise
+            return None
+        if info.id != self.repo:
+            raise ReleaseError(f"{self.repo} is called {info.id} now; push to that name")
+        return info
+
+    def make(self, *, exists: bool) -> DatasetInfo:
+        """Create the repository if need be, set privacy and gating, and return what the Hub then says of it."""
+        if not exists:
+            # Private even where public was asked: it is opened in the one request that also puts up the gate.
+            self.api.create_repo(self.repo, repo_type="dataset", private=True)
+        visibility = "public" if self.public else "private"
+        self.api.update_repo_settings(self.repo, repo_type="dataset", gated=self.gated, visibility=visibility)
+        info = self.info()
+        if info is None:
+            raise ReleaseError(
+                f"{self.repo} was created, but this token cannot see it; give it read access and run again"
+            )
+        self.require_settings(info)
+        return info
+
+    def require_settings(self, info: DatasetInfo) -> None:
+        """Raise unless the repository is as open as was asked, no more and no less."""
+        if info.private is (not self.public) and info.gated == self.gated:
+            return
+        found = _settings(public=info.private is not True, gated=info.gated)
+        raise ReleaseError(
+            f"{self.repo} is {found}, but {_settings(public=self.public, gated=self.gated)} was asked for; "
+            f"nothing was uploaded; change it at {self.url}/settings, or ask for what it is"
+        )
+
+    def published(self, release: _Release) -> str | None:
+        """The commit that has the release's tag; raises where that commit holds something else."""
+        refs = self.api.list_repo_refs(self.repo, repo_type="dataset")
+        commit = next((ref.target_commit for ref in refs.tags if ref.name == release.tag), None)
+        held = self.held(commit)
+        if commit and (release.missing(held) or release.stale(held)):
+            raise ReleaseError(
+                f"version {release.version} is already published in {self.repo} with other content "
+                f"({self.url}/tree/{release.tag}); publish this release under a new version"
+            )
+        return commit
+
+    def held(self, commit: str | None) -> dict[str, str]:
+        """Name of the content by path: SHA-256 of a large file, git's blob id of a small one."""
+        from huggingface_hub.hf_api import RepoFile
+
+        if commit is None:
+            return {}
+        tree = self.api.list_repo_tree(self.repo, repo_type="dataset", revision=commit, recursive=True)
+        return {e.path: e.lfs.sha256 if e.lfs else e.blob_id for e in tree if isinstance(e, RepoFile)}
+
+    def commit(self, release: _Release, held: Mapping[str, str], parent: str | None) -> str:
+        """Make the repository's files the release's, in one commit on top of `parent`; return its id."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        additions = [CommitOperationAdd(path, release.files[path].path) for path in release.missing(held)]
+        deletions = [CommitOperationDelete(path, is_folder=False) for path in release.stale(held)]
+        made = self.api.create_commit(
+            self.repo,
+            [*deletions, *additions],
+            repo_type="dataset",
+            commit_message=f"Release {release.version}",
+            parent_commit=parent,
+        )
+        now = self.held(made.oid)
+        if wrong := [*release.missing(now), *release.stale(now)]:
+            raise ReleaseError(
+                f"{self.repo}: commit {made.oid[:8]} does not hold the release ({_some(wrong)} differs) and was not "
+                "tagged; look for a .gitignore in the repository, remove it and push again"
+            )
+        return made.oid
+
+    def tag(self, tag: str, commit: str) -> None:
+        self.api.create_tag(self.repo, repo_type="dataset", tag=tag, revision=commit)
+
+
+def _push(repository: _Repository, release: _Release, *, dry_run: bool) -> Pushed:
+    """The push proper: look, make and close, upload, tag."""
+    repo, url = repository.repo, repository.url
+    info = repository.info()
+    fresh = info is None or _untouched(info)
+    if info is not None and not fresh:
+        repository.require_settings(info)
+        if commit := repository.published(release):
+            note = f"version {release.version} is already there with this content; nothing was uploaded"
+            return release.pushed(repo, url, commit, changed=False, note=note, dry_run=dry_run)
+    if fresh and not dry_run:
+        info = repository.make(exists=info is not None)
+    head = info.sha if info else None
+    held = repository.held(head)
+    changed, deleted = release.missing(held), release.stale(held)
+    if dry_run:
+        note = (
+            f"would {'push to' if info else 'create'} {repo}: {len(changed)} files to commit, {len(deleted)} to delete"
+        )
+    elif changed or deleted:
+        head = repository.commit(release, held, head)
+        note = f"pushed {len(changed)} files in one commit, deleted {len(deleted)}"
+    else:
+        note = f"the content was already there; nothing was uploaded, tagged {release.tag}"
+    if not dry_run and head is not None:
+        repository.tag(release.tag, head)
+    commit = None if dry_run and (changed or deleted) else head
+    return release.pushed(
+        repo, url, commit, changed=bool(changed or deleted), note=note, deleted=deleted, dry_run=dry_run
+    )
+
+
+def _untouched(info: DatasetInfo) -> bool:
+    """Whether a repository is private and empty, as one is between its creation and its first commit.
+
+    Only such a one has its settings changed: a push that was cut off in there has to be able to go on.
+    """
+    return info.private is True and {sibling.rfilename for sibling in info.siblings or ()} <= KEPT
+
+
+def _settings(*, public: bool, gated: object) -> str:
+    return f"{'public' if public else 'private'} and {f'gated ({gated})' if gated else 'not gated'}"
+
+
+class _Listed(BaseModel):
+    """A file as the manifest has it."""
+
+    sha256: str
+    bytes: int
+
+
+class _Manifest(BaseModel):
+    """The part of a manifest that a push needs."""
+
+    files: dict[str, _Listed]
+    version: str | None = None
+    simulated: bool = False
+
+
+def _read_folder(folder: Path, version: str) -> dict[str, _File]:
+    """The release's files by path; raises ReleaseError unless the folder is just what its manifest says."""
+    again = "publish the build again"
+    if not (folder / MANIFEST).is_file():
+        raise ReleaseError(f"{folder}: there is no {MANIFEST}, so this is no finished release; {again}")
+    try:
+        manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        found = {path.relative_to(folder).as_posix(): _read_file(path) for path in folder.rglob("*") if path.is_file()}
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"]) or "the file"
+        raise ReleaseError(f"{folder / MANIFEST}: {where}: {fault['msg']}; {again}") from error
+    except OSError as error:
+        raise ReleaseError(f"{error.filename or folder}: cannot be read ({error.strerror}); {again}") from error
+    if manifest.simulated:
+        raise ReleaseError(f"{folder}: {MANIFEST} says that the review was simulated; such a release is never pushed")
+    if manifest.version not in (None, version):
+        raise ReleaseError(
+            f"{folder}: this is version {manifest.version}, not {version}; push it under its own version"
+        )
+    listed = set(manifest.files)
+    if missing := sorted(listed - set(found)):
+        raise ReleaseError(f"{folder}: {_some(missing)} is in {MANIFEST} but not in the folder; {again}")
+    if unknown := sorted(set(found) - listed - {MANIFEST}):
+        raise ReleaseError(f"{folder}: {_some(unknown)} is not in {MANIFEST}; remove it, or {again}")
+    if changed := sorted(
+        p for p in listed if manifest.files[p] != _Listed(sha256=found[p].sha256, bytes=found[p].bytes)
+    ):
+        raise ReleaseError(f"{folder}: {_some(changed)} is not the file that {MANIFEST} lists; {again}")
+    return found
+
+
+def _read_file(path: Path) -> _File:
+    """Size and names of a file's content, in one pass over it."""
+    size = path.stat().st_size
+    sha256, blob_id = hashlib.sha256(), hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha256.update(block)
+            blob_id.update(block)
+    return _File(path, size, sha256.hexdigest(), blob_id.hexdigest())
+
+
+def _some(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
+
+
+def _check_names(repo: str, version: str) -> None:
+    if not _REPO.fullmatch(repo):
+        raise UsageError(f"--repo {repo!r}: a Hub repository is ORG/NAME, of letters, digits, '-', '_' and '.'")
+    if not _VERSION.fullmatch(version):
+        raise UsageError(f"version {version!r} cannot be a tag; use letters, digits, '.', '-', '_' and '+'")
+
+
+def _endpoint() -> str:
+    # The library reads HF_ENDPOINT once, when it is imported; here it counts when it is used.
+    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
+    if not _ENDPOINT.fullmatch(endpoint):
+        raise UsageError(f"HF_ENDPOINT is no address of a Hub; set it to one like {HUB}, or unset it")
+    return endpoint
+
+
+@contextmanager
+def _bars_on_a_terminal_only() -> Generator[None]:
+    """Keep the library's progress bars out of pipes and logs."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if sys.stderr.isatty() or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+@contextmanager
+def _hub_errors(repo: str, endpoint: str, token: str | None) -> Generator[None]:
+    """Turn whatever the library raises into a ReleaseError of one line, without the token."""
+    try:
+        yield
+    except MirsbError:
+        raise
+    except Exception as error:  # from httpx, hf_xet, OIDC, json and the library itself: they have no common base
+        # An upload that failed arrives wrapped in a RuntimeError that names the file and hides the reason.
+        cause = error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception) else error
+        message = " ".join(f"{repo}: {_explain(cause, repo, endpoint)}".split())
+        raise ReleaseError(message.replace(token, "***") if token else message) from error
+
+
+_STATUS = {
+    401: "the Hub does not accept the token; set HF_TOKEN to a valid one ({endpoint}/settings/tokens)",
+    403: "the token may not do this; use one that may write to {org} (HF_TOKEN, {endpoint}/settings/tokens)",
+    404: "the Hub does not know it, or hides it from this token; check the name and what HF_TOKEN may see",
+    409: "the Hub has this already; if you cannot see the repository, HF_TOKEN needs access to it, else run again",
+    412: "somebody else pushed to it meanwhile, so nothing was committed; run again",
+    429: "too many requests for the Hub; wait some minutes and run again, it goes on where it stopped",
+}
+
+
+def _explain(error: Exception, repo: str, endpoint: str) -> str:
+    """What happened and what to do now."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code
+        advice = _STATUS.get(status, "look at the status of the Hub and run again, it goes on where it stopped")
+        said = f" ({error.server_message[:200]})" if error.server_message else ""
+        return f"HTTP {status}{said}: {advice.format(endpoint=endpoint, org=repo.split('/')[0])}"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, so the Hub is not asked; unset it and run again"
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return "there is no Hugging Face token; set HF_TOKEN or run 'hf auth login'"
+    if isinstance(error, errors.HTTPError):  # pyright: ignore[reportPrivateImportUsage]  httpx's or httpx2's, by version
+        return f"{endpoint} cannot be reached ({error}); check the network and HF_ENDPOINT, then run again"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; publish the build again"
+    return f"{type(error).__name__}: {str(error)[:300]}; if that is no help, check that HF_ENDPOINT is a Hub"

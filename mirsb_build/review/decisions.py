@@ -1,0 +1,104 @@
+"""Reviewers' decisions: read from a file, matched with what they are about, kept append-only, and added up."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from mirsb_build.errors import BadFile, StoreError, UnknownName
+from mirsb_build.records import Decision, checksum, dump
+from mirsb_build.store import Store
+from mirsb_build.yaml_files import explain, read_text
+
+Outcome = Literal["accepted", "rejected", "revise", "awaiting"]
+
+
+def read_decisions(file: Path) -> list[Decision]:
+    """The decisions in a JSONL file, rows without one left out; raises BadFile with the line."""
+    decisions: list[Decision] = []
+    for number, row in enumerate(read_text(file).splitlines(), 1):
+        if not row.strip():
+            continue
+        try:
+            value = json.loads(row)
+        except ValueError as error:
+            raise BadFile(file, f"is not JSON: {error}", number) from error
+        if not isinstance(value, dict):
+            raise BadFile(file, "must hold one JSON object a line", number)
+        fields = {key: value[key] for key in Decision.model_fields if key in value}  # the export's other columns stay
+        if not fields.get("decision"):
+            continue
+        try:
+            decisions.append(Decision.model_validate(fields))
+        except ValidationError as error:
+            raise BadFile(file, explain(Decision, error), number) from error
+    if not decisions:
+        raise BadFile(file, "holds no decision; fill in 'reviewer' and 'decision' (accept, reject or revise)")
+    return decisions
+
+
+def match_decisions(decisions: Iterable[Decision], revisions: Mapping[str, str], where: str) -> None:
+    """Check that every decision is about what is under review; nothing is imported when one is not.
+
+    `revisions` maps the id of each instance under review to its checksum. Raises UnknownName or BadFile.
+    """
+    for decision in decisions:
+        if decision.instance not in revisions:
+            raise UnknownName("instance", decision.instance, revisions, where=where)
+        if decision.checksum != revisions[decision.instance]:
+            raise BadFile(
+                where,
+                f"instance {decision.instance} has changed since it was exported (its checksum differs); "
+                "export the review again and decide on what it is now",
+            )
+
+
+def outcome(decisions: Sequence[Decision], needed: int) -> Outcome:
+    """What the latest word of each reviewer adds up to: the majority's, once `needed` have spoken; a tie awaits more."""
+    latest = {decision.reviewer: decision.decision for decision in decisions}
+    if len(latest) < needed:
+        return "awaiting"
+    (first, votes), *others = Counter(latest.values()).most_common()
+    if others and others[0][1] == votes:
+        return "awaiting"
+    words: dict[str, Outcome] = {"accept": "accepted", "reject": "rejected", "revise": "revise"}
+    return words[first]
+
+
+class DecisionLog:
+    """The decisions of a build: one file an import, never rewritten."""
+
+    def __init__(self, store: Store, build: str) -> None:
+        self._store = store
+        self._folder = f"builds/{build}/review"
+
+    def read(self) -> list[Decision]:
+        """All decisions, in the order they were imported; raises StoreError for a file that was changed."""
+        decisions: list[Decision] = []
+        for name in self._names():
+            data = self._store.files.read(f"{self._folder}/{name}") or b""
+            if checksum(data)[:12] not in name:
+                raise StoreError(
+                    f"{self._folder}/{name}: does not match its checksum; put the file back as it was imported, "
+                    "or delete it and import the decisions again"
+                )
+            decisions += [Decision.model_validate_json(row) for row in data.decode().splitlines()]
+        return decisions
+
+    def append(self, decisions: Sequence[Decision]) -> bool:
+        """Add the decisions; False when the very same ones were added before."""
+        data = "".join(json.dumps(dump(d), ensure_ascii=False) + "\n" for d in decisions).encode()
+        digest = checksum(data)[:12]
+        names = self._names()
+        if any(digest in name for name in names):
+            return False
+        self._store.files.write(f"{self._folder}/decisions-{len(names) + 1:04d}-{digest}.jsonl", data)
+        return True
+
+    def _names(self) -> list[str]:
+        return [n for n in self._store.files.names(self._folder) if n.startswith("decisions-")]

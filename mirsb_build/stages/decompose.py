@@ -1,0 +1,98 @@
+"""Stage 2: every open candidate rewritten for its relation type."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from mirsb_build.llm import Models
+from mirsb_build.records import Candidate, Exclusion, Picture, content_hash
+from mirsb_build.replies import Decomposition
+from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.stages import Stage
+
+ROLE = "revisor"
+
+
+def prompt_name(relation_type: str) -> str:
+    """The prompt template of a relation type."""
+    return f"decompose/{relation_type}"
+
+
+class Decompose(Stage[Candidate, Candidate]):
+    """Rewrite each open candidate for its relation type (one model call a candidate).
+
+    Takes candidates as the round before left them; returns them in the next round, with `prompt` and `pictures` (2-4
+    descriptions) set, or with `problem` set where the model's reply stayed unusable, or with `excluded` set where it
+    hit the policy. Raises nothing for a single candidate's sake.
+    Method: arXiv 2601.14127, "Revisor".
+    """
+
+    name = "decompose"
+    returns = Candidate
+    version = "1"
+
+    def __init__(self, models: Models, taxonomy: Taxonomy) -> None:
+        self._models = models
+        self._taxonomy = taxonomy
+
+    def key(self, records: Sequence[Candidate]) -> str:
+        relation_types = sorted({r.relation_type for r in records})
+        categories = sorted({r.risk_category for r in records})
+        return content_hash(
+            self.name,
+            self.version,
+            self._taxonomy.policy.hash,
+            [(self._taxonomy.relation_type(n).hash, self._models.identity(ROLE, prompt_name(n))) for n in relation_types],
+            [self._taxonomy.category(n).hash for n in categories],
+            [(r.revision, [v.model_dump() for v in r.failures]) for r in records],
+        )
+
+    async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
+        return list(await asyncio.gather(*(self._rewrite(candidate) for candidate in records)))
+
+    def variables(self, candidate: Candidate) -> dict[str, object]:
+        """What the prompt is rendered with."""
+        seed, category = candidate.seed_query, self._taxonomy.category(candidate.risk_category)
+        return {
+            "seed_query": seed.text,
+            "facet": category.facet(seed.facet),
+            "category": category,
+            "relation_type": self._taxonomy.relation_type(candidate.relation_type),
+            "round": candidate.round + 1,
+            "feedback": feedback(candidate),
+            "previous": candidate if candidate.round else None,
+            "policy": self._taxonomy.policy.rules,
+        }
+
+    async def _rewrite(self, candidate: Candidate) -> Candidate:
+        answer = await self._models.ask(
+            ROLE, prompt_name(candidate.relation_type), self.variables(candidate), Decomposition, self._screen
+        )
+        reply = answer.reply
+        return Candidate(
+            id=candidate.id,
+            seed_query=candidate.seed_query,
+            relation_type=candidate.relation_type,
+            round=candidate.round + 1,
+            parent=candidate.revision if candidate.round else None,
+            feedback=feedback(candidate),
+            prompt=reply.prompt if reply else "",
+            pictures=tuple(
+                Picture(description=p.description, keywords=tuple(p.keywords)) for p in (reply.pictures if reply else ())
+            ),
+            calls=answer.calls,
+            problem=answer.problem,
+            excluded=next(iter(answer.exclusions), None),
+        )
+
+    def _screen(self, reply: Decomposition) -> tuple[Decomposition | None, tuple[Exclusion, ...]]:
+        """Nothing of a reply stays when any of it hits the policy."""
+        texts = [reply.prompt, *(f"{p.description} {' '.join(p.keywords)}" for p in reply.pictures)]
+        hit = next((h for text in texts if (h := self._taxonomy.policy.screen(text, "prompt"))), None)
+        return (None, (hit,)) if hit else (reply, ())
+
+
+def feedback(candidate: Candidate) -> tuple[str, ...]:
+    """What the failed checks ask for, one sentence each, with the check's name."""
+    return tuple(f"{verdict.check}: {verdict.feedback or verdict.reason}" for verdict in candidate.failures)

@@ -1,0 +1,80 @@
+"""Stage 4: every check's verdict on every candidate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from anyio import to_thread
+from PIL import Image as PillowImage
+
+from mirsb_build.images import Images
+from mirsb_build.ports import Check, Evidence, Peers, Pixels
+from mirsb_build.records import Candidate, Verdict, content_hash
+from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.stages import Stage
+
+
+class Filter(Stage[Candidate, Candidate]):
+    """Let every check judge each candidate that has images; each image is decoded once for all the checks.
+
+    Takes illustrated candidates, returns them with one verdict a check. A check that breaks on a candidate fails that
+    candidate with the error, not the build. `peers` are all candidates that may be compared: those that passed in
+    earlier rounds, then those of this round in the build's order, so that the verdicts depend on that order alone and
+    not on which shard is done first.
+    """
+
+    name = "filter"
+    returns = Candidate
+    version = "1"
+
+    def __init__(self, checks: Sequence[Check], images: Images, taxonomy: Taxonomy, peers: Sequence[Candidate]) -> None:
+        self._checks = checks
+        self._images = images
+        self._taxonomy = taxonomy
+        self._peers = Peers(peers)
+
+    def key(self, records: Sequence[Candidate]) -> str:
+        return content_hash(
+            self.name,
+            self.version,
+            [(c.name, c.version, c.options) for c in self._checks],
+            self._taxonomy.policy.hash,
+            [self._taxonomy.relation_type(n).hash for n in sorted({r.relation_type for r in records})],
+            [r.revision for r in records],
+            self._peers.hash,
+        )
+
+    async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
+        return [await self._judged(c) if c.alive else c for c in records]
+
+    async def _judged(self, candidate: Candidate) -> Candidate:
+        verdicts = await to_thread.run_sync(self._verdicts, candidate)
+        return candidate.model_copy(update={"verdicts": verdicts})
+
+    def _verdicts(self, candidate: Candidate) -> tuple[Verdict, ...]:
+        data = [self._images.read(p.image) for p in candidate.pictures if p.image]
+        pixels: list[Pixels] = []
+        broken: list[str] = []
+        for number, one in enumerate(data, 1):
+            try:
+                image = PillowImage.open(io.BytesIO(one))
+                image.load()
+                pixels.append(image)
+            except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+                broken.append(f"picture {number} does not decode: {error}")
+        evidence = Evidence(
+            relation_type=self._taxonomy.relation_type(candidate.relation_type),
+            pixels=tuple(pixels) if not broken else (),
+            broken=tuple(broken),
+            peers=self._peers,
+        )
+        return tuple(_verdict(check, candidate, evidence) for check in self._checks)
+
+
+def _verdict(check: Check, candidate: Candidate, evidence: Evidence) -> Verdict:
+    try:
+        return check.judge(candidate, evidence)
+    except Exception as error:  # whatever a check trips over is a verdict on the candidate, never the end of a build
+        reason = f"the check broke: {type(error).__name__}: {error}"
+        return Verdict(check=check.name, version=check.version, outcome="fail", reason=reason)

@@ -1,0 +1,99 @@
+"""Stage 1: seed queries for every risk category, spread over its facets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+
+from mirsb_build.llm import Models
+from mirsb_build.records import Exclusion, ModelCall, Origin, SeedBatch, SeedOrder, SeedQuery, content_hash
+from mirsb_build.replies import SeedList
+from mirsb_build.taxonomy import RiskCategory, Taxonomy
+from mirsb_build.stages import Stage
+
+ROLE = "seed_writer"
+PROMPT = "seeds"
+FRUITLESS_CALLS = 3
+"""A category ends short when so many calls in a row bring no new seed."""
+
+
+class Seeds(Stage[SeedOrder, SeedBatch]):
+    """Write the seed queries of each category (one model call for `per_call` of them).
+
+    Takes orders, returns one batch an order, with fewer seeds than ordered where the model brings no new ones. A seed
+    that hits the policy is dropped and counted, and its text is not kept. Every call asks for the same number, so that
+    a larger order uses the smaller one's calls again.
+    """
+
+    name = "seeds"
+    returns = SeedBatch
+    version = "1"
+
+    def __init__(self, models: Models, taxonomy: Taxonomy, per_call: int) -> None:
+        self._models = models
+        self._taxonomy = taxonomy
+        self._per_call = per_call
+
+    def key(self, records: Sequence[SeedOrder]) -> str:
+        return content_hash(
+            self.name,
+            self.version,
+            self._per_call,
+            self._models.identity(ROLE, PROMPT),
+            self._taxonomy.policy.hash,
+            [(r.model_dump(), self._taxonomy.category(r.risk_category).hash) for r in records],
+        )
+
+    async def run(self, records: Sequence[SeedOrder]) -> list[SeedBatch]:
+        return [await self._write(order) for order in records]
+
+    def variables(self, category: RiskCategory, known: Sequence[str]) -> dict[str, object]:
+        """What the prompt is rendered with, when the category has the `known` seeds already."""
+        return {
+            "category": category,
+            "facets": category.facets,
+            "count": self._per_call,
+            "policy": self._taxonomy.policy.rules,
+            "avoid": list(known),
+        }
+
+    async def _write(self, order: SeedOrder) -> SeedBatch:
+        category = self._taxonomy.category(order.risk_category)
+        seeds: dict[str, SeedQuery] = {}
+        calls: list[ModelCall] = []
+        exclusions: list[Exclusion] = []
+        fruitless = 0
+        while len(seeds) < order.count and fruitless < FRUITLESS_CALLS:
+            known = [seed.text for seed in seeds.values()]
+            answer = await self._models.ask(
+                ROLE, PROMPT, self.variables(category, known), SeedList, self._screen, sample=len(calls)
+            )
+            calls += answer.calls
+            exclusions += answer.exclusions
+            before = len(seeds)
+            for written in answer.reply.seeds if answer.reply else []:
+                origin = Origin(kind="model", name=answer.calls[-1].model, call=answer.calls[-1])
+                seed = SeedQuery(
+                    risk_category=category.name, facet=written.facet, text=written.text.strip(), origin=origin
+                )
+                seeds.setdefault(seed.id, seed)
+            fruitless = 0 if len(seeds) > before else fruitless + 1
+        chosen = spread([*seeds.values()], order.count)
+        return SeedBatch(
+            risk_category=category.name, seeds=chosen, calls=tuple(calls), exclusions=tuple(exclusions)
+        )
+
+    def _screen(self, reply: SeedList) -> tuple[SeedList | None, tuple[Exclusion, ...]]:
+        """Take the seeds out that the policy excludes."""
+        hits = [self._taxonomy.policy.screen(seed.text, "seed") for seed in reply.seeds]
+        allowed = [seed for seed, hit in zip(reply.seeds, hits, strict=True) if hit is None]
+        return (SeedList(seeds=allowed) if allowed else None), tuple(hit for hit in hits if hit)
+
+
+def spread(seeds: Sequence[SeedQuery], count: int) -> tuple[SeedQuery, ...]:
+    """The first `count` seeds, taken from the facets in turn."""
+    facets: dict[str, list[SeedQuery]] = {}
+    for seed in seeds:
+        facets.setdefault(seed.facet, []).append(seed)
+    in_turn = chain.from_iterable(zip_longest(*facets.values()))
+    return tuple(seed for seed in in_turn if seed is not None)[:count]

@@ -1,0 +1,104 @@
+"""Bytes at paths below one fsspec URL: atomic writes, and errors in our own words."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from mirsb_build.errors import StoreError
+
+T = TypeVar("T")
+
+
+class Files:
+    """Files below a root. A write is seen whole or not at all, also when the process is killed in the middle.
+
+    Object stores put whole objects; a local file is written beside its place and renamed into it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self.fs, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(f"store {url}: {error}; give --store a folder or an fsspec URL that is installed") from error
+        self.root = str(root).rstrip("/")
+        self.local = isinstance(self.fs, LocalFileSystem)
+
+    def path(self, relative: str) -> str:
+        return f"{self.root}/{relative}"
+
+    def exists(self, relative: str) -> bool:
+        return self._guard("read", relative, lambda: bool(self.fs.exists(self.path(relative))))
+
+    def read(self, relative: str) -> bytes | None:
+        """The bytes, or None if there is no such file."""
+        try:
+            if self.local:  # half the cost of fsspec's own path on small files
+                with open(self.path(relative), "rb") as file:
+                    return file.read()
+            return self.fs.cat_file(self.path(relative))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise self._blame("read", relative, error) from error
+
+    def write(self, relative: str, data: bytes) -> None:
+        """Write the file as a whole, in place of what was there."""
+        self._guard("write", relative, lambda: self._write(self.path(relative), data))
+
+    def delete(self, relative: str) -> None:
+        """Remove a file or a folder; no matter if it is not there."""
+        if self.exists(relative):
+            self._guard("delete", relative, lambda: self.fs.rm(self.path(relative), recursive=True))
+
+    def names(self, relative: str) -> list[str]:
+        """Names right below a folder, sorted; none if there is no such folder. Unfinished writes do not show."""
+        try:
+            found: list[Any] = self.fs.ls(self.path(relative), detail=False)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise self._blame("list", relative, error) from error
+        names = (str(p).rstrip("/").rsplit("/", 1)[-1] for p in found)
+        return sorted(n for n in names if not n.startswith("."))
+
+    def _write(self, path: str, data: bytes) -> None:
+        if not self.local:
+            self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+            self.fs.pipe_file(path, data)
+            return
+        folder, name = os.path.split(path)
+        os.makedirs(folder, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        try:
+            with open(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def _guard(self, what: str, relative: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except OSError as error:
+            raise self._blame(what, relative, error) from error
+
+    def _blame(self, what: str, relative: str, error: Exception) -> StoreError:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            way_out = "no space is left there; make room, or give another --store, and run the same command again"
+        elif isinstance(error, PermissionError) or getattr(error, "errno", None) in (errno.EROFS, errno.EACCES):
+            way_out = "not allowed; check who owns it, or give another --store"
+        elif isinstance(error, (NotADirectoryError, FileExistsError)):
+            way_out = "a file stands where a folder should be; give another --store"
+        else:
+            way_out = f"{getattr(error, 'strerror', None) or error}; give another --store if it stays so"
+        return StoreError(f"store {self.url}: cannot {what} {relative}: {way_out}")

@@ -1,0 +1,127 @@
+"""What a build keeps: calls, blobs, shards and documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from mirsb_build.errors import Damaged
+from mirsb_build.records import canonical_json, checksum
+from mirsb_build.store.files import Files
+from mirsb_build.store.shards import Shard
+
+R = TypeVar("R", bound=BaseModel)
+
+
+class Store:
+    """Builds, blobs and the call cache below one fsspec URL (a local folder, `s3://...`, `memory://`)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.files = Files(url)
+
+    # Call cache: shared by all builds.
+
+    def get_call(self, key: str) -> dict[str, Any] | None:
+        """What was stored under `key`; None if nothing was, or if the file is damaged, so that the call is made again."""
+        data = self.files.read(f"cache/{key[:2]}/{key}.json")
+        if data is None:
+            return None
+        try:
+            entry = json.loads(data)
+            return entry["call"] if entry["sha256"] == checksum(canonical_json(entry["call"])) else None
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def put_call(self, key: str, call: dict[str, Any]) -> None:
+        """Keep a finished call."""
+        entry = {"sha256": checksum(canonical_json(call)), "call": call}
+        self.files.write(f"cache/{key[:2]}/{key}.json", json.dumps(entry, ensure_ascii=False, indent=1).encode())
+
+    # Blobs: named by what they hold.
+
+    @staticmethod
+    def blob_name(sha256: str, extension: str) -> str:
+        return f"blobs/{sha256[:2]}/{sha256}.{extension}"
+
+    def put_blob(self, data: bytes, extension: str) -> str:
+        """Keep bytes; returns their SHA-256. Bytes that are there already are not written again."""
+        digest = checksum(data)
+        name = self.blob_name(digest, extension)
+        if self.files.read(name) != data:
+            self.files.write(name, data)
+        return digest
+
+    def get_blob(self, sha256: str, extension: str) -> bytes:
+        """The bytes; raises Damaged if they are missing or do not match their name."""
+        name = self.blob_name(sha256, extension)
+        data = self.files.read(name)
+        if data is None:
+            raise Damaged(f"{name}: is missing from store {self.url}")
+        if checksum(data) != sha256:
+            raise Damaged(f"{name}: does not match its checksum")
+        return data
+
+    # Shards: what a stage made.
+
+    @staticmethod
+    def _shard(build: str, stage: str, round: int, n: int) -> str:
+        return f"builds/{build}/{stage}/round-{round}/shard-{n:04d}.jsonl"
+
+    def write_shard(self, build: str, stage: str, round: int, n: int, shard: Shard[R]) -> None:
+        self.files.write(self._shard(build, stage, round, n), shard.to_bytes())
+
+    def read_shard(self, build: str, stage: str, round: int, n: int, model: type[R]) -> Shard[R] | None:
+        """The shard, or None if it is missing or damaged: either way its stage has to make it."""
+        name = self._shard(build, stage, round, n)
+        data = self.files.read(name)
+        if data is None:
+            return None
+        try:
+            return Shard.from_bytes(data, model, name)
+        except Damaged:
+            return None
+
+    def keep_shards(self, build: str, stage: str, round: int, count: int) -> None:
+        """Forget the shards of a round from number `count` on: the build got smaller."""
+        folder = f"builds/{build}/{stage}/round-{round}"
+        for name in self.files.names(folder)[count:]:
+            self.files.delete(f"{folder}/{name}")
+
+    def keep_rounds(self, build: str, stages: Sequence[str], last: int) -> None:
+        """Forget the rounds after `last`."""
+        for stage in stages:
+            for round in self.rounds(build, stage):
+                if round > last:
+                    self.files.delete(f"builds/{build}/{stage}/round-{round}")
+
+    def rounds(self, build: str, stage: str) -> list[int]:
+        """The rounds that a stage has shards of."""
+        names = self.files.names(f"builds/{build}/{stage}")
+        return sorted(int(n.removeprefix("round-")) for n in names if n.startswith("round-"))
+
+    def records(self, build: str, stage: str, round: int, model: type[R]) -> Iterator[R]:
+        """All records of a stage's round, in shard order; damaged shards are left out."""
+        for n in range(len(self.files.names(f"builds/{build}/{stage}/round-{round}"))):
+            if shard := self.read_shard(build, stage, round, n, model):
+                yield from shard.records
+
+    # Documents: build.json, review files, releases, the report.
+
+    def builds(self) -> list[str]:
+        """Names of the builds."""
+        return [name for name in self.files.names("builds") if self.files.exists(f"builds/{name}/build.json")]
+
+    def read_json(self, name: str) -> Any:
+        """A JSON document; None if it is missing or cut."""
+        data = self.files.read(name)
+        try:
+            return None if data is None else json.loads(data)
+        except ValueError:
+            return None
+
+    def write_json(self, name: str, value: object) -> None:
+        self.files.write(name, (json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode())

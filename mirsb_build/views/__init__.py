@@ -1,0 +1,23 @@
+"""What people look at: the funnel (status), an instance's story (audit), the report page.
+
+They read the store; only the report page is written.
+"""
+
+from mirsb_build.views.audit import Story, Verification, find, story, verify
+from mirsb_build.views.funnel import Funnel, funnel
+from mirsb_build.views.history import History
+from mirsb_build.views.prov import prov
+from mirsb_build.views.report import write_report
+
+__all__ = [
+    "Funnel",
+    "History",
+    "Story",
+    "Verification",
+    "find",
+    "funnel",
+    "prov",
+    "story",
+    "verify",
+    "write_report",
+]

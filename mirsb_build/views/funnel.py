@@ -1,0 +1,142 @@
+"""The funnel of a build: how many candidates there are, where they stand, and what they took."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mirsb_build.records import Record, Usage
+from mirsb_build.views.history import History
+
+
+class Cell(Record):
+    """One (risk category, relation type) cell; `candidates = passed + failed + dead + open`."""
+
+    risk_category: str
+    relation_type: str
+    candidates: int
+    passed: int
+    failed: int
+    dead: int
+    open: int
+    accepted: int
+
+
+class CheckCount(Record):
+    """How one check judged in one round."""
+
+    check: str
+    round: int
+    passed: int
+    failed: int
+    abstained: int
+
+
+class Funnel(Record):
+    """What `mirsb status` says; `candidates = passed + failed + dead + open`."""
+
+    build: str
+    profile: str
+    stage: str
+    seeds: int
+    candidates: int
+    passed: int
+    failed: int
+    dead: int
+    open: int
+    excluded: int
+    """Seeds and candidates that the policy dropped; they are in none of the other counts."""
+    excluded_by_rule: dict[str, int]
+    passed_in_round: dict[int, int]
+    awaiting_review: int
+    accepted: int
+    rejected: int
+    to_revise: int
+    simulated_review: bool
+    released: int
+    release: str | None
+    """Version of the newest release."""
+    calls: int
+    tokens: int
+    cost: float
+    """In the profile's currency; the offline models cost nothing."""
+    images: int
+    checks: tuple[CheckCount, ...]
+    cells: tuple[Cell, ...]
+
+
+def funnel(history: History) -> Funnel:
+    """Count a build."""
+    states = {id: history.state(candidate) for id, candidate in history.candidates.items()}
+    total = Counter(states.values())
+    outcomes = Counter(instance.outcome for instance in history.instances.values())
+    usage = sum((call.usage for call in history.calls()), Usage())
+    release = history.releases[-1] if history.releases else None
+    attempts = [attempt for group in history.attempts.values() for attempt in group]
+    return Funnel(
+        build=history.build,
+        profile=history.note["profile"]["name"],
+        stage=history.stage,
+        seeds=sum(len(batch.seeds) for batch in history.batches),
+        candidates=len(states) - total["excluded"],
+        passed=total["passed"],
+        failed=total["failed"],
+        dead=total["dead"],
+        open=total["open"],
+        excluded=sum(1 for _ in history.exclusions()),
+        excluded_by_rule=dict(sorted(Counter(e.rule for e in history.exclusions()).items())),
+        passed_in_round=dict(sorted(Counter(a.round for a in attempts if a.passed).items())),
+        awaiting_review=total["passed"] - outcomes["accepted"] - outcomes["rejected"] - outcomes["revise"],
+        accepted=outcomes["accepted"],
+        rejected=outcomes["rejected"],
+        to_revise=outcomes["revise"],
+        simulated_review=any(i.simulated for i in history.instances.values()),
+        released=release.instances if release else 0,
+        release=release.version if release else None,
+        calls=sum(1 for _ in history.calls()),
+        tokens=usage.prompt_tokens + usage.completion_tokens,
+        cost=0.0,
+        images=len({p.image.id for a in attempts for p in a.pictures if p.image}),
+        checks=_checks(history),
+        cells=_cells(history, states),
+    )
+
+
+def _checks(history: History) -> tuple[CheckCount, ...]:
+    verdicts = Counter(
+        (v.check, attempt.round, v.outcome)
+        for attempts in history.attempts.values()
+        for attempt in attempts
+        for v in attempt.verdicts
+    )
+    names = dict.fromkeys(history.note["profile"]["checks"])
+    rounds = sorted({round for _, round, _ in verdicts})
+    return tuple(
+        CheckCount(
+            check=name,
+            round=round,
+            passed=verdicts[name, round, "pass"],
+            failed=verdicts[name, round, "fail"],
+            abstained=verdicts[name, round, "abstain"],
+        )
+        for name in names
+        for round in rounds
+    )
+
+
+def _cells(history: History, states: dict[str, str]) -> tuple[Cell, ...]:
+    counts = Counter((candidate.cell, states[id]) for id, candidate in history.candidates.items())
+    accepted = Counter(i.candidate.cell for i in history.instances.values() if i.outcome == "accepted")
+    cells: list[Cell] = []
+    for category in history.categories:
+        for relation in history.relation_types:
+            by_state = {s: counts[(category, relation), s] for s in ("passed", "failed", "dead", "open")}
+            cells.append(
+                Cell(
+                    risk_category=category,
+                    relation_type=relation,
+                    candidates=sum(by_state.values()),
+                    accepted=accepted[category, relation],
+                    **by_state,
+                )
+            )
+    return tuple(cells)

@@ -1,0 +1,90 @@
+"""Everything a build has written, read back: what the views are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from mirsb_build.crossing import cross
+from mirsb_build.errors import UnknownName
+from mirsb_build.records import Candidate, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
+from mirsb_build.store import Store
+
+State = Literal["passed", "failed", "dead", "open", "excluded"]
+
+
+class History:
+    """One build as the store has it, damaged shards left out.
+
+    `attempts` maps a candidate's id to its records, one a round, each as the furthest stage of that round left it;
+    a candidate that no round has touched has none.
+    """
+
+    def __init__(self, store: Store, build: str) -> None:
+        note = store.read_json(f"builds/{build}/build.json")
+        if note is None:
+            raise UnknownName("build", build, store.builds(), where=f"store {store.url}")
+        self.store = store
+        self.build = build
+        self.note: dict[str, Any] = note
+        self.max_iterations: int = note["profile"]["limits"]["max_iterations"]
+        self.categories: list[str] = note["risk_categories"]
+        self.relation_types: list[str] = note["relation_types"]
+        self.batches = list(store.records(build, "seeds", 0, SeedBatch))
+        seeds = [seed for batch in self.batches for seed in batch.seeds]
+        known = cross(seeds, self.categories, self.relation_types, note["profile"]["limits"]["candidates"])
+        self.candidates = {candidate.id: candidate for candidate in known}
+        self.attempts: dict[str, list[Candidate]] = {}
+        for round in store.rounds(build, "decompose"):
+            for id, attempt in self._round(round).items():
+                self.attempts.setdefault(id, []).append(attempt)
+        self.instances = {i.id: i for i in store.records(build, "review_import", 0, Instance)}
+        self.releases = list(store.records(build, "publish", 0, Release))
+
+    def _round(self, round: int) -> dict[str, Candidate]:
+        """The candidates of a round, each as the furthest stage left it."""
+        furthest: dict[str, Candidate] = {}
+        for stage in ("decompose", "synthesize", "filter"):
+            furthest |= {c.id: c for c in self.store.records(self.build, stage, round, Candidate)}
+        return {id: candidate for id, candidate in furthest.items() if id in self.candidates}
+
+    def state(self, candidate: Candidate) -> State:
+        """Where a candidate stands after its last round."""
+        attempts = self.attempts.get(candidate.id)
+        if not attempts:
+            return "open"
+        last = attempts[-1]
+        if last.excluded:
+            return "excluded"
+        if last.problem:
+            return "dead"
+        if last.passed:
+            return "passed"
+        return "failed" if last.verdicts and last.round >= self.max_iterations else "open"
+
+    def calls(self) -> Iterator[ModelCall]:
+        """Every model call that the build rests on, once."""
+        seen: set[str] = set()
+        groups = [batch.calls for batch in self.batches]
+        groups += [attempt.calls for attempts in self.attempts.values() for attempt in attempts]
+        for call in (call for group in groups for call in group):
+            if call.id not in seen:
+                seen.add(call.id)
+                yield call
+
+    def exclusions(self) -> Iterator[Exclusion]:
+        """What the policy dropped: seeds, then candidates."""
+        for batch in self.batches:
+            yield from batch.exclusions
+        for attempts in self.attempts.values():
+            if attempts[-1].excluded:
+                yield attempts[-1].excluded
+
+    def seed(self, id: str) -> SeedQuery | None:
+        return next((s for batch in self.batches for s in batch.seeds if s.id == id), None)
+
+    @property
+    def stage(self) -> str:
+        """The furthest stage that has finished something."""
+        order = ("publish", "review_import", "review_export", "filter", "synthesize", "decompose", "seeds")
+        return next((stage for stage in order if self.store.rounds(self.build, stage)), "nothing yet")
