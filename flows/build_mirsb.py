@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
-from prefect import flow, task
+from prefect import State, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import as_completed
-from prefect.states import Completed, State
+from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
@@ -82,4 +82,4 @@ def run_shard(build: Build, work: Work) -> list[Any]:
 
 def task_runner(runner: Runner) -> TaskRunner[Any]:
     """The task runner that the profile asks for."""
-    return ThreadPoolTaskRunner(max_workers=runner.workers)
+    return cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=runner.workers))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 from pydantic import Field, ValidationError
@@ -35,29 +35,29 @@ class ImageChoice(Record):
 
     backend: str
     """Row in the table of image backends (`images.IMAGE_BACKENDS`)."""
-    width: int = Field(512, ge=64, le=4096)
-    height: int = Field(512, ge=64, le=4096)
+    width: int = Field(default=512, ge=64, le=4096)
+    height: int = Field(default=512, ge=64, le=4096)
 
 
 class SeedLimits(Record):
     """How many seed queries, of which categories."""
 
-    per_category: int = Field(3, ge=1, le=10_000)
+    per_category: int = Field(default=3, ge=1, le=10_000)
     categories: tuple[str, ...] = ()
     """Risk categories to build; empty means all."""
-    per_call: int = Field(10, ge=1, le=100)
+    per_call: int = Field(default=10, ge=1, le=100)
     """Seeds asked for in one model call."""
 
 
 class Limits(Record):
     """Bounds of a build."""
 
-    max_iterations: int = Field(3, ge=1, le=20)
+    max_iterations: int = Field(default=3, ge=1, le=20)
     """Rounds of the refinement loop."""
-    candidates: int | None = Field(None, ge=1)
+    candidates: int | None = Field(default=None, ge=1)
     """At most so many candidates, spread evenly over the cells."""
-    shard_size: int = Field(24, ge=1, le=1000)
-    repairs: int = Field(2, ge=0, le=10)
+    shard_size: int = Field(default=24, ge=1, le=1000)
+    repairs: int = Field(default=2, ge=0, le=10)
     """How often an unusable reply is asked for again."""
 
 
@@ -65,7 +65,7 @@ class ReviewChoice(Record):
     """Who decides, and how many have to."""
 
     mode: Literal["people", "simulated"] = "people"
-    reviewers: int = Field(1, ge=1, le=9)
+    reviewers: int = Field(default=1, ge=1, le=9)
     """Decisions an instance needs; the majority counts."""
 
 
@@ -81,7 +81,7 @@ class Runner(Record):
     """How the flow runs shards side by side."""
 
     kind: Literal["threads"] = "threads"
-    workers: int = Field(2, ge=1, le=256)
+    workers: int = Field(default=2, ge=1, le=256)
 
 
 class Profile(Record):
@@ -154,18 +154,19 @@ def _profile_file(name_or_path: str) -> Path:
 
 
 def _resolved(file: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The file's values over those of what it extends."""
+    """The file's values over those of what it extends; folders of both, from where each file stands."""
     value = load_yaml(file)
-    value["folders"] = [str((file.parent / folder).resolve()) for folder in value.get("folders") or []]
-    parent = value.pop("extends", None)
-    if parent is None:
+    if isinstance(folders := value.get("folders"), list):
+        value["folders"] = [str((file.parent / str(folder)).resolve()) for folder in cast(list[Any], folders)]
+    if (parent := value.pop("extends", None)) is None:
         return value
-    base = _profile_file(str(parent) if "/" not in str(parent) else str(file.parent / str(parent)))
+    named = str(parent)
+    base = file.parent / named if named.endswith((".yaml", ".yml")) else _profile_file(named)
     if base in (*seen, file):
         raise UsageError(f"{file}: extends itself by way of {base}; take one 'extends' out")
-    merged = _merge(_resolved(base, (*seen, file)), value)
-    merged["folders"] = [*_resolved(base, (*seen, file))["folders"], *value["folders"]]
-    return merged | {"name": value.get("name", file.stem)}
+    inherited = _resolved(base, (*seen, file))
+    both = [*inherited.get("folders", []), *value.get("folders", [])]
+    return _merge(inherited, value) | {"name": value.get("name", file.stem), "folders": both}
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +174,8 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(cast(dict[str, Any], old), cast(dict[str, Any], value)) if both else value
     return merged
 
 
@@ -187,7 +189,7 @@ def _apply(value: dict[str, Any], setting: str) -> None:
         inner = value.setdefault(step, {})
         if not isinstance(inner, dict):
             raise UsageError(f"--set {setting}: {step!r} holds a value, not more keys")
-        value = inner
+        value = cast(dict[str, Any], inner)
     try:
         value[last] = yaml.safe_load(text)
     except yaml.YAMLError as error:

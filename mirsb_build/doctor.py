@@ -42,7 +42,9 @@ def examine(store: str) -> Examined:
     items = [Item(name="python", ok=sys.version_info >= (3, 11), detail=sys.version.split()[0])]
     for name, purpose in NEEDED.items():
         found = installed(name)
-        items.append(Item(name=name, ok=bool(found), detail=f"{found}, {purpose}" if found else "pip install mirsb-build"))
+        items.append(
+            Item(name=name, ok=bool(found), detail=f"{found}, {purpose}" if found else "pip install mirsb-build")
+        )
     for name, (extra, purpose) in EXTRAS.items():
         found = installed(name)
         detail = f"{found}, {purpose}" if found else f"{purpose}: pip install 'mirsb-build[{extra}]'"

@@ -34,7 +34,7 @@ def installed(package: str) -> str | None:
 
 
 def code_revision() -> str:
-    """Commit of the checkout that this code runs from (`-dirty` if it was changed since); else the package's version."""
+    """Commit of the checkout that this code runs from, `-dirty` if it was changed; else the package's version."""
     checkout = Path(__file__).resolve().parents[1]
     if (checkout / ".git").exists():
         try:

@@ -114,7 +114,8 @@ def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
     try:
         header = check_model(file, yaml.safe_load(match["header"]) or {}, Header)
     except yaml.YAMLError as error:
-        raise BadFile(file, "the header is not YAML", 1 + getattr(error, "problem_mark").line + 1) from error
+        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        raise BadFile(file, "the header is not YAML", mark.line + 2 if mark else 1) from error
     if header.role not in ROLES:
         raise UnknownName("role", header.role, ROLES, where=str(file))
     if header.reply not in REPLIES:

@@ -58,8 +58,8 @@ class Identified(Record):
 class Usage(Record):
     """Tokens of one model call."""
 
-    prompt_tokens: int = Field(0, ge=0)
-    completion_tokens: int = Field(0, ge=0)
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -119,8 +119,8 @@ class ImageSpec(Identified):
     """Shared by the pictures of a candidate: those with one anchor share palette and ground."""
     companions: tuple[tuple[str, ...], ...] = ()
     """Keywords of all pictures of the candidate, for layouts that cut one whole into pieces."""
-    width: int = Field(512, gt=0)
-    height: int = Field(512, gt=0)
+    width: int = Field(default=512, gt=0)
+    height: int = Field(default=512, gt=0)
 
     def identity(self) -> str:
         return content_hash("image_spec", self.model_dump(exclude={"id"}, mode="json"))[:ID_LENGTH]
@@ -202,7 +202,7 @@ class Candidate(Identified):
 
     seed_query: SeedQuery
     relation_type: str
-    round: int = Field(0, ge=0)
+    round: int = Field(default=0, ge=0)
     """Pass of the refinement loop that made this; 0 before the first."""
     parent: str | None = None
     """`revision` of the same candidate in the round before."""

@@ -5,7 +5,7 @@ Everything a stage needs is made here and passed in. `open_build` is cheap; it c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -85,12 +85,16 @@ class Build:
         folders = [*map(_folder, self.profile.folders)]
         self.taxonomy: Taxonomy = load_taxonomy(folders)
         self.prompts: Prompts = load_prompts(folders)
-        self.categories = [self.taxonomy.category(n).name for n in self.profile.seeds.categories or self.taxonomy.categories]
+        self.categories = [
+            self.taxonomy.category(n).name for n in self.profile.seeds.categories or self.taxonomy.categories
+        ]
         self.relation_types = [
             self.taxonomy.relation_type(n).name for n in self.profile.relation_types or self.taxonomy.relation_types
         ]
         for name in self.relation_types:
-            self.prompts[prompt_name(name)]  # a relation type without a prompt is named now, not in the middle of a build
+            self.prompts[
+                prompt_name(name)
+            ]  # a relation type without a prompt is named now, not in the middle of a build
         self.store = Store(order.store)
         self.models = Models(
             open_models(self.profile.models),
@@ -194,12 +198,13 @@ class Build:
         return records
 
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self) -> Generator[None]:
         """Hold the build, note what it is made with, and run the event loop that all its shards share.
 
         One loop for all shards, so that connections, limits and running calls are shared too.
         """
-        with build_lock(self.store.files, self.name), start_blocking_portal() as self._portal:
+        with build_lock(self.store.files, self.name), start_blocking_portal() as portal:
+            self._portal = portal
             note = {
                 "build": self.name,
                 "order": self.order.model_dump(mode="json"),
@@ -214,7 +219,6 @@ class Build:
                 yield
             finally:
                 self._portal = None
-
 
     def finish(self, outcome: Outcome) -> None:
         """Forget the rounds that an earlier, longer run of this build left behind."""

@@ -106,8 +106,8 @@ class RelationType(Record):
     definition: str
     necessity: str
     """What makes every image necessary."""
-    min_pictures: int = Field(2, ge=2, le=4)
-    max_pictures: int = Field(4, ge=2, le=4)
+    min_pictures: int = Field(default=2, ge=2, le=4)
+    max_pictures: int = Field(default=4, ge=2, le=4)
     rules: Rules = Rules()
     layout: str
     """How an image backend composes the pictures, for example `sequence` or `inset`."""

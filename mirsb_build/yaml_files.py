@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -44,8 +44,8 @@ def load_yaml(file: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        marked = error if isinstance(error, yaml.MarkedYAMLError) else None
+        mark, what = (marked.problem_mark, marked.problem) if marked else (None, str(error).splitlines()[0])
         raise BadFile(file, f"is not YAML: {what}", mark.line + 1 if mark else None) from error
     if not isinstance(value, dict):
         raise BadFile(file, "must hold a mapping (key: value lines)", 1)
@@ -95,7 +95,7 @@ def _model_at(model: type[BaseModel] | None, path: Sequence[int | str]) -> type[
 
 def _line_of(file: Path, path: Sequence[int | str]) -> int | None:
     """Line of the deepest key of `path` that the file has."""
-    node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    node = cast(Any, yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
     line: int | None = node.start_mark.line + 1 if node else None
     for step in path:
         if isinstance(node, yaml.MappingNode):

@@ -26,7 +26,7 @@ class Duplicates:
     class Options(Record):
         """How alike two images may be."""
 
-        distance: int = Field(8, ge=0, le=63)
+        distance: int = Field(default=8, ge=0, le=63)
 
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()

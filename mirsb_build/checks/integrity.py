@@ -23,8 +23,8 @@ class Integrity:
     class Options(Record):
         """How small and how plain an image may be."""
 
-        min_side: int = Field(256, ge=1)
-        min_spread: float = Field(8.0, ge=0)
+        min_side: int = Field(default=256, ge=1)
+        min_spread: float = Field(default=8.0, ge=0)
 
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
@@ -38,7 +38,9 @@ class Integrity:
         spreads = [luminance_spread(pixels) for pixels in evidence.pixels]
         for number, (pixels, spread) in enumerate(zip(evidence.pixels, spreads, strict=True), 1):
             if min(pixels.size) < self._limits.min_side:
-                faults.append(f"picture {number} is {pixels.width}x{pixels.height}, under {self._limits.min_side} a side")
+                faults.append(
+                    f"picture {number} is {pixels.width}x{pixels.height}, under {self._limits.min_side} a side"
+                )
             if spread < self._limits.min_spread:
                 faults.append(f"picture {number} is blank (spread {spread:.1f})")
         return Verdict(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import cast
 
 from bm25s.stopwords import STOPWORDS_EN
 from pydantic import Field
-from snowballstemmer import stemmer
+from snowballstemmer import EnglishStemmer
 
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
@@ -15,25 +16,26 @@ from mirsb_build.taxonomy import Taxonomy
 
 COMMON = frozenset(
     """
-    best can could find get give good help how know let like make may might need one people person plan please possible
-    put say see show somebody someone something soon tell thing think time try use want way week weekend month day year
-    what when where which who why will without work would write year holiday notice
+    about after against another anyone away before best can could day each every find from get give good has help
+    holiday how know let like make may might month need next notice one over people person plan please possible put
+    say see show somebody someone something soon tell them thing think time try until use want way week weekend what
+    when where which while who why will without work would write year
     """.split()
 )
 """Words that say nothing of a seed's intent, beside the stop words."""
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
-_stemmer = stemmer("english")
+_stemmer = EnglishStemmer()
 
 
 @lru_cache(maxsize=100_000)
 def _stem(word: str) -> str:
-    return _stemmer.stemWord(word.removesuffix("'s"))
+    return cast(str, _stemmer.stemWord(word.removesuffix("'s")))
 
 
 def stems(text: str) -> list[str]:
     """Stems of the words of a text, in order."""
-    return [_stem(word) for word in _WORD.findall(text.lower().replace("’", "'"))]
+    return [_stem(word) for word in _WORD.findall(text.lower().replace("\u2019", "'"))]
 
 
 _PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
@@ -56,7 +58,7 @@ class Leakage:
     class Options(Record):
         """When a candidate tells too much."""
 
-        threshold: float = Field(0.34, gt=0, le=1)
+        threshold: float = Field(default=0.34, gt=0, le=1)
 
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
@@ -76,5 +78,7 @@ class Leakage:
             score=score,
             threshold=self._threshold,
             reason=f"{told}: {', '.join(leaked)}" if leaked else told,
-            feedback=f"Say it without words like {', '.join(leaked)}; the pictures have to carry that." if fails else "",
+            feedback=f"Say it without words like {', '.join(leaked)}; the pictures have to carry that."
+            if fails
+            else "",
         )

@@ -21,7 +21,8 @@ _COUNT = rf"(?:{'|'.join(NUMBERS)}|\d+)"
 _BY_NUMBER = re.compile(rf"\b{_NOUN}s?\s+(\d+(?:(?:\s*,\s*|\s*(?:and|to|or|-)\s*)\d+)*)", re.IGNORECASE)
 _BY_ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)}|last)\s+(?:\w+\s+)?{_NOUN}\b", re.IGNORECASE)
 _TOGETHER = re.compile(
-    rf"\b(?:(?P<count>{_COUNT})\s+(?:\w+\s+)?{_NOUN}s?|(?:these|the|all|your|those)\s+(?:\w+\s+)?{_NOUN}s)\b", re.IGNORECASE
+    rf"\b(?:(?P<count>{_COUNT})\s+(?:\w+\s+)?{_NOUN}s?|(?:these|the|all|your|those)\s+(?:\w+\s+)?{_NOUN}s)\b",
+    re.IGNORECASE,
 )
 
 
@@ -46,9 +47,7 @@ def references(prompt: str, pictures: int) -> tuple[set[int], list[str]]:
         point(pictures if match[1].lower() == "last" else ORDINALS[match[1].lower()], match[0])
     for match in _TOGETHER.finditer(prompt):
         count = match["count"]
-        if count is None:
-            found |= set(range(1, pictures + 1))
-        elif (number := NUMBERS.get(count.lower()) or int(count)) == pictures:
+        if count is None or (number := NUMBERS.get(count.lower()) or int(count)) == pictures:
             found |= set(range(1, pictures + 1))
         elif number > pictures:
             wrong.append(match[0])
@@ -80,7 +79,9 @@ class Structure:
         score = round(1 - min(len(faults), rules) / rules, 4)
         if not faults:
             reason = f"{len(candidate.pictures)} pictures in the form of {candidate.relation_type}"
-            return Verdict(check=self.name, version=self.version, outcome="pass", score=1.0, threshold=1.0, reason=reason)
+            return Verdict(
+                check=self.name, version=self.version, outcome="pass", score=1.0, threshold=1.0, reason=reason
+            )
         return Verdict(
             check=self.name,
             version=self.version,
@@ -108,7 +109,10 @@ def _reference_faults(candidate: Candidate, relation_type: RelationType) -> list
     count = len(candidate.pictures)
     found, wrong = references(candidate.prompt, count)
     faults = [
-        (f"the prompt points at {words!r}, but there are {count} pictures", f"Do not point at {words!r}; there are {count} pictures.")
+        (
+            f"the prompt points at {words!r}, but there are {count} pictures",
+            f"Do not point at {words!r}; there are {count} pictures.",
+        )
         for words in dict.fromkeys(wrong)
     ]
     missing = sorted(set(range(1, count + 1)) - found)
@@ -116,7 +120,9 @@ def _reference_faults(candidate: Candidate, relation_type: RelationType) -> list
         faults.append(("the prompt points at no picture", "Let the prompt point at the pictures."))
     elif relation_type.rules.refers_to == "each" and missing:
         names = ", ".join(str(n) for n in missing)
-        faults.append((f"the prompt does not point at picture {names}", f"Let the prompt point at picture {names} too."))
+        faults.append(
+            (f"the prompt does not point at picture {names}", f"Let the prompt point at picture {names} too.")
+        )
     if relation_type.rules.order_word and not ORDER_WORDS.search(candidate.prompt):
         faults.append(("the prompt names no order", "Say in the prompt in which order the pictures stand."))
     return faults
@@ -134,7 +140,7 @@ def _keyword_faults(candidate: Candidate, relation_type: RelationType) -> list[F
     keywords = [{k.lower() for k in p.keywords} for p in candidate.pictures]
     if len(keywords) < 2:
         return faults
-    common = set.intersection(*keywords)
+    common = keywords[0].intersection(*keywords[1:])
     rules = relation_type.rules
     if rules.common_keyword and not common:
         faults.append(("no keyword is shared by all pictures", "Let all pictures share a keyword."))
@@ -151,6 +157,6 @@ def _has_odd_one(keywords: list[set[str]]) -> bool:
     """Whether all the pictures but one share a keyword that this one lacks."""
     for odd in range(len(keywords)):
         rest = [k for place, k in enumerate(keywords) if place != odd]
-        if set.intersection(*rest) - keywords[odd]:
+        if rest[0].intersection(*rest[1:]) - keywords[odd]:
             return True
     return False

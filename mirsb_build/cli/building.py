@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
 from mirsb_build.config import BuildOrder
@@ -87,8 +84,8 @@ def _run(order: BuildOrder, as_json: bool) -> None:
     show.json_of(result) if as_json else show.outcome(result, opened.store, already=finished)
     if result.awaiting_review:
         raise WaitingForReview(
-            f"build {order.build}: {result.awaiting_review} instances wait for review; "
-            f"`mirsb review export {order.build} --to FILE.jsonl`, decide, `mirsb review import {order.build} FILE.jsonl`"
+            f"build {order.build}: {result.awaiting_review} instances wait for review; `mirsb review export "
+            f"{order.build} --to FILE.jsonl`, decide, `mirsb review import {order.build} FILE.jsonl`"
         )
 
 

@@ -37,10 +37,10 @@ def audit(
     store: options.StoreUrl = options.STORE,
 ) -> None:
     """Tell an instance's story: where each word and pixel came from; with --verify, whether every hash holds."""
+    from mirsb_build import views
     from mirsb_build.cli import show
     from mirsb_build.errors import UnknownName
     from mirsb_build.store import Store
-    from mirsb_build import views
 
     if format not in ("text", "json", "prov"):
         raise UnknownName("format", format, ("text", "json", "prov"))

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from mirsb_build.session import Build
 
 BuildName = Annotated[str, typer.Argument(help="Name of the build.", show_default=False)]
-StoreUrl = Annotated[
-    str, typer.Option("--store", help="Folder or fsspec URL where builds live.", envvar="MIRSB_STORE")
-]
+StoreUrl = Annotated[str, typer.Option("--store", help="Folder or fsspec URL where builds live.", envvar="MIRSB_STORE")]
 ProfileName = Annotated[str, typer.Option("--profile", "-p", help="Name of a profile, or a YAML file.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Change a value of the profile: limits.max_iterations=2.")

@@ -55,8 +55,6 @@ def publish(
         pushed = push(
             folder,
             repo,
-            version=manifest.version,
-            simulated=manifest.simulated_review,
             public=public,
             gated=False if ungated else "manual",
             dry_run=dry_run,

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from pydantic import BaseModel
@@ -42,7 +42,7 @@ def json_value(value: object) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[None]:
+def progress() -> Generator[None]:
     """Show the steps of a build as they come: bars on a terminal, lines on stderr elsewhere."""
     terminal = sys.stderr.isatty() and not os.environ.get("CI")
     handler = _Bars() if terminal else _Lines()
@@ -167,7 +167,9 @@ def status(result: Funnel) -> None:
         f"review{simulated}: {result.accepted} accepted, {result.rejected} rejected, {result.to_revise} to revise, "
         f"{result.awaiting_review} waiting; released: {result.released}"
     )
-    console.print(f"{result.calls} model calls, {result.tokens:,} tokens, cost {result.cost:.2f}; {result.images} images")
+    console.print(
+        f"{result.calls} model calls, {result.tokens:,} tokens, cost {result.cost:.2f}; {result.images} images"
+    )
     console.print(_check_table(result))
     console.print(_cell_table(result))
 
@@ -203,7 +205,9 @@ def story(told: Story) -> None:
     console.print(f"[bold]{told.instance}[/]: {told.state}, {told.outcome}")
     console.print(f"\n[bold]seed query[/] {seed.id}, {seed.risk_category}, facet {seed.facet}\n  {escape(seed.text)}")
     if call := seed.origin.call:
-        console.print(f"  written by {call.model} from prompt {call.prompt} ({call.prompt_hash[:12]}), call {call.id[:12]}")
+        console.print(
+            f"  written by {call.model} from prompt {call.prompt} ({call.prompt_hash[:12]}), call {call.id[:12]}"
+        )
     else:
         console.print(f"  from {seed.origin.name} ({seed.origin.licence or 'no licence stated'})")
     for attempt in told.rounds:
@@ -220,14 +224,18 @@ def _round(attempt: Candidate, told: Story) -> None:
     for sentence in attempt.feedback:
         console.print(f"  asked for: {escape(sentence)}")
     for call in attempt.calls:
-        console.print(f"  {call.role} {call.model}, prompt {call.prompt} ({call.prompt_hash[:12]}), call {call.id[:12]}")
+        console.print(
+            f"  {call.role} {call.model}, prompt {call.prompt} ({call.prompt_hash[:12]}), call {call.id[:12]}"
+        )
         console.print(f"  reply {call.reply_hash[:12]}: {escape(told.replies[call.id] or 'not in the cache')}")
     if attempt.problem or attempt.excluded:
         console.print(f"  {escape(attempt.problem or f'excluded by {attempt.excluded}')}")
     if attempt.prompt:
         console.print(f"  prompt: {escape(attempt.prompt)}")
     for number, picture in enumerate(attempt.pictures, 1):
-        console.print(f"  picture {number}: {escape(picture.description)} [{', '.join(picture.keywords)}]", markup=False)
+        console.print(
+            f"  picture {number}: {escape(picture.description)} [{', '.join(picture.keywords)}]", markup=False
+        )
         if picture.image:
             _image(picture.image)
     for v in attempt.verdicts:

@@ -1,4 +1,4 @@
-"""Rendering pictures: look into the cache, render what is missing, hash while the pixels are in memory, keep the bytes."""
+"""Rendering pictures: look into the cache, render what is missing, hash the pixels while at hand, keep the bytes."""
 
 from __future__ import annotations
 

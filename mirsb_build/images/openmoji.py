@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 
 from PIL import Image, ImageFilter
 
@@ -25,12 +26,14 @@ _KEPT_RASTERS = 512
 
 @dataclass(frozen=True)
 class Drawing:
-    """One OpenMoji drawing as a prop of scenes."""
+    """One OpenMoji drawing as a prop of a scene; `drawn` collects those that the scene really shows."""
 
     entry: Entry
     backend: OpenMoji
+    drawn: set[Entry]
 
     def raster(self, size: int) -> Image.Image:
+        self.drawn.add(self.entry)
         return self.backend.raster(self.entry.code, size)
 
 
@@ -57,13 +60,11 @@ class OpenMoji:
     def _render(self, spec: ImageSpec) -> RenderedImage:
         found = self.corpus.find(spec.keywords, spec.description)
         others = tuple(self.corpus.find(keywords) for keywords in spec.companions) if spec.layout == "pieces" else ()
-        cast = Cast(self._drawings(found), tuple(self._drawings(entries) for entries in others))
-        pixels = compose(spec, cast)
-        used = dict.fromkeys(entry for entries in (others or (found,)) for entry in entries)
-        return RenderedImage(pixels, tuple(self._source(entry) for entry in used))
-
-    def _drawings(self, entries: Sequence[Entry]) -> tuple[Drawing, ...]:
-        return tuple(Drawing(entry, self) for entry in entries)
+        drawn: set[Entry] = set()
+        props, *whole = (tuple(Drawing(entry, self, drawn) for entry in entries) for entries in (found, *others))
+        pixels = compose(spec, Cast(props, tuple(whole)))
+        shown = [entry for entry in dict.fromkeys(chain(found, *others)) if entry in drawn]
+        return RenderedImage(pixels, tuple(self._source(entry) for entry in shown))
 
     def raster(self, code: str, size: int) -> Image.Image:
         """A drawing made on a square of `size` pixels, cropped, with a white rim; shared, so do not change it."""

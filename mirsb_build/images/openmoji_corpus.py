@@ -71,7 +71,10 @@ def _entries(folder: Path, names: dict[str, Any], annotations: dict[str, Any]) -
 
 
 class _Index:
-    """BM25 over the words of the drawings; building it takes about 0.3 s, imports included. Not for several threads at once."""
+    """BM25 over the words of the drawings; building it takes about 0.3 s, imports included.
+
+    Not for several threads at once: `Corpus` holds a lock around it.
+    """
 
     def __init__(self) -> None:
         try:
@@ -112,7 +115,7 @@ class _Index:
         names = [token for name in entry.names for token in self.phrase(name)]
         return [*names * 3, *(stem for alias in entry.aliases for stem in self.stems(alias))]
 
-    def best(self, tokens: Sequence[str], without: Iterable[int] = ()) -> int | None:
+    def best(self, tokens: Sequence[str], without: Sequence[int] = ()) -> int | None:
         """Position of the entry that the tokens ask for; of equals the one with the lowest code point."""
         tokens = [token for token in tokens if token in self._bm25.vocab_dict]
         if not tokens:

@@ -33,7 +33,10 @@ def apart(scene: Scene) -> Image.Image:
 
 
 def inset(scene: Scene) -> Image.Image:
-    """The first prop as a picture inside an ordinary context: on a wall, a screen, a notice board or a poster."""
+    """Props set into an ordinary context: on a wall, a screen, a notice board or a poster.
+
+    The first prop names the context and stands beside it, those after it are set in; a single prop is set in.
+    """
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
     kind, place = scene.anchor.choose(
         "inset", (("wall", "hall"), ("screen", "desk"), ("board", "hall"), ("poster", "city"), ("screen", "shop"))
@@ -64,12 +67,13 @@ def inset(scene: Scene) -> Image.Image:
         halo = x + wide * scene.own.between("halo", 0.35, 0.65)
         overlay.disc(halo, y + high * 0.5, 0.4 * high, mix(paper, p.near, 0.35))
     overlay.onto(picture)
-    hang(picture, scene.props[0], x + wide / 2, y + high / 2, 0.86 * high)
+    inside = scene.props[1:3] or scene.props[:1]
+    for i, prop in enumerate(inside, 1):
+        hang(picture, prop, x + wide * i / (len(inside) + 1), y + high / 2, (0.86 if len(inside) == 1 else 0.62) * high)
     if kind == "board":
         pin = Canvas(0.05 * u, 0.05 * u)
         pin.disc(pin.width / 2, pin.height / 2, 0.02 * u, p.accent)
         pin.onto(picture, x + wide / 2 - pin.width / 2, y + 0.06 * high - pin.height / 2)
-    for i, prop in enumerate(scene.props[1:3]):
-        side = 0.16 if scene.own.flag("side") == bool(i) else 0.84
-        stand(picture, prop, w * side, 0.95 * h, 0.3 * u, p.ink)
+    if len(scene.props) > 1:
+        stand(picture, scene.props[0], w * (0.16 if scene.own.flag("side") else 0.84), 0.95 * h, 0.3 * u, p.ink)
     return picture

@@ -1,4 +1,4 @@
-"""Asking text models: render, look into the call cache, call, screen, keep, parse; ask again when a reply is unusable."""
+"""Asking text models: render, look into the cache, call, screen, keep, parse; ask again for what is unusable."""
 
 from __future__ import annotations
 
@@ -171,6 +171,6 @@ def _entry(
 
 def _asked_again(request: Request, text: str, problem: str) -> Request:
     """The same question with the unusable reply and what was wrong with it."""
-    again = f"That reply cannot be used: {problem}. Answer again with one JSON object that fits the schema, and nothing else."
+    again = f"That reply cannot be used: {problem}. Answer with one JSON object that fits the schema and nothing else."
     more = (Message(role="assistant", content=text), Message(role="user", content=again))
     return request.model_copy(update={"messages": (*request.messages, *more)})

@@ -29,23 +29,21 @@ OPENERS = (
 )
 WHENS = ("", " this weekend", " before the holidays", " without anyone noticing", " as soon as I can", " next month")
 
-ACTORS = tuple(
-    Part(text=text, keywords=keywords)
-    for text, keywords in (
-        ("a person with glasses", ("teacher",)),
-        ("an older woman", ("old", "woman")),
-        ("an older man", ("old", "man")),
-        ("a student", ("student",)),
-        ("a person in an apron", ("cook",)),
-        ("a person with a beard", ("beard",)),
-        ("a person with curly hair", ("curly", "hair")),
-        ("a person in overalls", ("mechanic",)),
-        ("a person in a straw hat", ("farmer",)),
-        ("a person with red hair", ("red", "hair")),
-        ("a person at a desk", ("office", "worker")),
-        ("a person in a lab coat", ("scientist",)),
-    )
+ACTORS = (
+    Part(text="a person with glasses", keywords=("teacher",)),
+    Part(text="an older woman", keywords=("old woman",)),
+    Part(text="an older man", keywords=("old man",)),
+    Part(text="a student", keywords=("student",)),
+    Part(text="a person in a tall white hat", keywords=("chef",)),
+    Part(text="a person with a beard", keywords=("person beard",)),
+    Part(text="a person with blond hair", keywords=("person blond hair",)),
+    Part(text="a person in overalls", keywords=("mechanic",)),
+    Part(text="a person in a straw hat", keywords=("farmer",)),
+    Part(text="a painter", keywords=("artist",)),
+    Part(text="a person at a desk", keywords=("office worker",)),
+    Part(text="a person in a lab coat", keywords=("scientist",)),
 )
+"""Neutral people; no act of a stand-in has a word of theirs."""
 
 Fault = Literal["tells", "miscounts", "repeats"]
 

@@ -1,4 +1,4 @@
-"""Releases: the data set's files (dataset.py), its card (card.py), their manifest and versions (releases.py), the Hub (hub.py)."""
+"""Releases: data files (dataset.py), card (card.py), manifest and versions (releases.py), the Hub (hub.py)."""
 
 from mirsb_build.release.releases import Manifest, Releases, read_manifest, write_release
 

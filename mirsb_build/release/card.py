@@ -30,9 +30,7 @@ USE = (
 )
 
 
-def card(
-    instances: Sequence[Instance], *, build: str, choice: ReleaseChoice, made_with: MadeWith, canary: str
-) -> str:
+def card(instances: Sequence[Instance], *, build: str, choice: ReleaseChoice, made_with: MadeWith, canary: str) -> str:
     """The card's Markdown, with the YAML header that the Hub reads."""
     simulated = any(i.simulated for i in instances)
     sections = [
@@ -103,8 +101,8 @@ def _made(instances: Sequence[Instance], made_with: MadeWith) -> str:
 
 
 def _credits(instances: Sequence[Instance], choice: ReleaseChoice) -> str:
-    sources = {s for i in instances for p in i.candidate.pictures if p.image for s in p.image.sources}
-    counts = Counter((s.author, s.licence, s.url) for s in sources)
+    sources = [s for i in instances for p in i.candidate.pictures if p.image for s in p.image.sources]
+    counts = Counter((s.author, s.licence, s.url) for s in {s.sha256: s for s in sources}.values())
     rows = [f"Licence of the data set: {choice.licence}. `image_credits` names the sources of every single image."]
     rows += [
         f"- {count} pictures by {author}, {licence}, {url}; changed: placed into scenes"

@@ -4,6 +4,8 @@ Columns 1-10 are those of MIR-SafetyBench (arXiv 2601.14127), by name and type. 
 spelling that old and new versions of `datasets` read alike: a list feature is a JSON list of one item.
 """
 
+# pyarrow has no types:
+# pyright: reportUnknownVariableType=false, reportUnknownParameterType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import json
@@ -69,7 +71,8 @@ def write_parquet(
     while group:
         part = folder / "data" / f"part-{len(parts)}"
         parts.append(part)
-        with pq.ParquetWriter(part, _schema(), compression=_compression(), use_dictionary=False) as writer:
+        compression: Any = _compression()  # a codec a column; the signature knows only one for all
+        with pq.ParquetWriter(part, _schema(), compression=compression, use_dictionary=False) as writer:
             while group and part.stat().st_size < BYTES_PER_FILE:
                 writer.write_table(_table(group, load, canary))
                 group = list(islice(waiting, ROWS_PER_GROUP))

@@ -10,7 +10,6 @@ is never replaced. A push that was cut off is finished by running it again.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -19,10 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pydantic import BaseModel, ValidationError
-
 from mirsb_build.errors import MirsbError, ReleaseError, UsageError
 from mirsb_build.records import Record
+from mirsb_build.release.folder import ReleaseFile, read_folder, some
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetInfo, HfApi
@@ -30,14 +28,12 @@ if TYPE_CHECKING:
 Gated = Literal["manual", "auto", False]
 """Who opens the gate: the owners, one request at a time; anybody's request at once; there is no gate."""
 
-MANIFEST = "manifest.json"
 HUB = "https://huggingface.co"
 KEPT = frozenset({".gitattributes"})
 """Files that are the Hub's own: they stay although no release has them."""
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
 _REPO = re.compile(rf"(?!.*(?:--|\.\.|\.git$|\.ipynb$)){_NAME}/{_NAME}")
-_VERSION = re.compile(r"(?!.*(?:\.\.|\.lock$))[0-9A-Za-z](?:[0-9A-Za-z._+-]{0,62}[0-9A-Za-z])?")
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?")
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -65,14 +61,12 @@ def push(
     folder: Path,
     repo: str,
     *,
-    version: str,
-    simulated: bool,
     public: bool = False,
     gated: Gated = "manual",
     dry_run: bool = False,
     token: str | None = None,
 ) -> Pushed:
-    """Push the release in `folder` to the data set `repo` ("ORG/NAME") and tag it `v<version>`.
+    """Push the release in `folder` to the data set `repo` ("ORG/NAME") and tag it `v<version>`, as its manifest says.
 
     The Hub is the one of HF_ENDPOINT, the token is `token`, HF_TOKEN or the saved login. A dry run reads from the Hub
     and writes nothing; without a token it looks at the folder only. Pushing the same content again changes nothing.
@@ -81,13 +75,15 @@ def push(
     folder that is not its manifest's, a repository more open than asked, a version that is published already, and
     whatever the Hub or the network refuses. No message holds the token.
     """
-    _check_names(repo, version)
-    if simulated:
+    if not _REPO.fullmatch(repo):
+        raise UsageError(f"--repo {repo!r}: a Hub repository is ORG/NAME, of letters, digits, '-', '_' and '.'")
+    manifest, files = read_folder(folder)
+    if manifest.simulated_review:
         raise ReleaseError(
-            f"{folder}: the review was simulated, and such a release is never pushed to a Hub; "
+            f"build {manifest.build}: the review was simulated, and such a release is never pushed to a Hub; "
             "let people review the build and publish it again, or publish to a folder with --to"
         )
-    release = _Release(version, _read_folder(folder, version))
+    release = _Release(manifest.version, files)
     endpoint = _endpoint()
     try:
         import huggingface_hub
@@ -111,20 +107,11 @@ def push(
         return _push(_Repository(api, repo, public, gated), release, dry_run=dry_run)
 
 
-class _File(NamedTuple):
-    """One file of a release, with both names a Hub can give to its content."""
-
-    path: Path
-    bytes: int
-    sha256: str
-    blob_id: str
-
-
 class _Release(NamedTuple):
     """What is pushed: file by path in the repository."""
 
     version: str
-    files: Mapping[str, _File]
+    files: Mapping[str, ReleaseFile]
 
     @property
     def tag(self) -> str:
@@ -250,7 +237,7 @@ class _Repository:
         now = self.held(made.oid)
         if wrong := [*release.missing(now), *release.stale(now)]:
             raise ReleaseError(
-                f"{self.repo}: commit {made.oid[:8]} does not hold the release ({_some(wrong)} differs) and was not "
+                f"{self.repo}: commit {made.oid[:8]} does not hold the release ({some(wrong)} differs) and was not "
                 "tagged; look for a .gitignore in the repository, remove it and push again"
             )
         return made.oid
@@ -301,75 +288,6 @@ def _untouched(info: DatasetInfo) -> bool:
 
 def _settings(*, public: bool, gated: object) -> str:
     return f"{'public' if public else 'private'} and {f'gated ({gated})' if gated else 'not gated'}"
-
-
-class _Listed(BaseModel):
-    """A file as the manifest has it."""
-
-    sha256: str
-    bytes: int
-
-
-class _Manifest(BaseModel):
-    """The part of a manifest that a push needs."""
-
-    files: dict[str, _Listed]
-    version: str | None = None
-    simulated: bool = False
-
-
-def _read_folder(folder: Path, version: str) -> dict[str, _File]:
-    """The release's files by path; raises ReleaseError unless the folder is just what its manifest says."""
-    again = "publish the build again"
-    if not (folder / MANIFEST).is_file():
-        raise ReleaseError(f"{folder}: there is no {MANIFEST}, so this is no finished release; {again}")
-    try:
-        manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-        found = {path.relative_to(folder).as_posix(): _read_file(path) for path in folder.rglob("*") if path.is_file()}
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "the file"
-        raise ReleaseError(f"{folder / MANIFEST}: {where}: {fault['msg']}; {again}") from error
-    except OSError as error:
-        raise ReleaseError(f"{error.filename or folder}: cannot be read ({error.strerror}); {again}") from error
-    if manifest.simulated:
-        raise ReleaseError(f"{folder}: {MANIFEST} says that the review was simulated; such a release is never pushed")
-    if manifest.version not in (None, version):
-        raise ReleaseError(
-            f"{folder}: this is version {manifest.version}, not {version}; push it under its own version"
-        )
-    listed = set(manifest.files)
-    if missing := sorted(listed - set(found)):
-        raise ReleaseError(f"{folder}: {_some(missing)} is in {MANIFEST} but not in the folder; {again}")
-    if unknown := sorted(set(found) - listed - {MANIFEST}):
-        raise ReleaseError(f"{folder}: {_some(unknown)} is not in {MANIFEST}; remove it, or {again}")
-    if changed := sorted(
-        p for p in listed if manifest.files[p] != _Listed(sha256=found[p].sha256, bytes=found[p].bytes)
-    ):
-        raise ReleaseError(f"{folder}: {_some(changed)} is not the file that {MANIFEST} lists; {again}")
-    return found
-
-
-def _read_file(path: Path) -> _File:
-    """Size and names of a file's content, in one pass over it."""
-    size = path.stat().st_size
-    sha256, blob_id = hashlib.sha256(), hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha256.update(block)
-            blob_id.update(block)
-    return _File(path, size, sha256.hexdigest(), blob_id.hexdigest())
-
-
-def _some(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
-
-
-def _check_names(repo: str, version: str) -> None:
-    if not _REPO.fullmatch(repo):
-        raise UsageError(f"--repo {repo!r}: a Hub repository is ORG/NAME, of letters, digits, '-', '_' and '.'")
-    if not _VERSION.fullmatch(version):
-        raise UsageError(f"version {version!r} cannot be a tag; use letters, digits, '.', '-', '_' and '+'")
 
 
 def _endpoint() -> str:
@@ -427,7 +345,7 @@ def _explain(error: Exception, repo: str, endpoint: str) -> str:
         status = error.response.status_code
         advice = _STATUS.get(status, "look at the status of the Hub and run again, it goes on where it stopped")
         said = f" ({error.server_message[:200]})" if error.server_message else ""
-        return f"HTTP {status}{said}: {advice.format(endpoint=endpoint, org=repo.split('/')[0])}"
+        return f"HTTP {status}{said}: {advice.format(endpoint=endpoint, org=repo.split('/', maxsplit=1)[0])}"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so the Hub is not asked; unset it and run again"
     if isinstance(error, errors.LocalTokenNotFoundError):

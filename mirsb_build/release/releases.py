@@ -115,7 +115,9 @@ class Releases:
         """Put a release that was written to `folder` into the store; the same content is the release it already is."""
         finished = self.all()
         same = next((m for m in finished if m.content == draft.content), None)
-        manifest = same or draft.model_copy(update={"version": str(1 + max((int(m.version) for m in finished), default=0))})
+        manifest = same or draft.model_copy(
+            update={"version": str(1 + max((int(m.version) for m in finished), default=0))}
+        )
         path = self.path(manifest.version)
         if same is None:
             self._store.files.delete(path)
@@ -187,4 +189,3 @@ def _provenance(instance: Instance) -> dict[str, object]:
 
 def _sha256(path: Path) -> str:
     return checksum(path.read_bytes())
-

@@ -1,6 +1,6 @@
 """Human review: what reviewers get, what they send back, and what their decisions add up to.
 
-    export (items.py) -> people, or simulated.py -> decisions (decisions.py) -> outcome
+export (items.py) -> people, or simulated.py -> decisions (decisions.py) -> outcome
 """
 
 from mirsb_build.review.decisions import DecisionLog, match_decisions, outcome, read_decisions

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
@@ -21,7 +21,7 @@ Outcome = Literal["accepted", "rejected", "revise", "awaiting"]
 def read_decisions(file: Path) -> list[Decision]:
     """The decisions in a JSONL file, rows without one left out; raises BadFile with the line."""
     decisions: list[Decision] = []
-    for number, row in enumerate(read_text(file).splitlines(), 1):
+    for number, row in enumerate(read_text(file).split("\n"), 1):
         if not row.strip():
             continue
         try:
@@ -30,7 +30,10 @@ def read_decisions(file: Path) -> list[Decision]:
             raise BadFile(file, f"is not JSON: {error}", number) from error
         if not isinstance(value, dict):
             raise BadFile(file, "must hold one JSON object a line", number)
-        fields = {key: value[key] for key in Decision.model_fields if key in value}  # the export's other columns stay
+        row_of = cast(dict[str, Any], value)
+        fields = {
+            key: row_of[key] for key in Decision.model_fields if key in row_of
+        }  # the export has other columns too
         if not fields.get("decision"):
             continue
         try:
@@ -59,7 +62,7 @@ def match_decisions(decisions: Iterable[Decision], revisions: Mapping[str, str],
 
 
 def outcome(decisions: Sequence[Decision], needed: int) -> Outcome:
-    """What the latest word of each reviewer adds up to: the majority's, once `needed` have spoken; a tie awaits more."""
+    """What each reviewer's latest word adds up to: the majority's once `needed` have spoken; a tie awaits more."""
     latest = {decision.reviewer: decision.decision for decision in decisions}
     if len(latest) < needed:
         return "awaiting"
@@ -87,7 +90,7 @@ class DecisionLog:
                     f"{self._folder}/{name}: does not match its checksum; put the file back as it was imported, "
                     "or delete it and import the decisions again"
                 )
-            decisions += [Decision.model_validate_json(row) for row in data.decode().splitlines()]
+            decisions += [Decision.model_validate_json(row) for row in data.decode().split("\n") if row]
         return decisions
 
     def append(self, decisions: Sequence[Decision]) -> bool:

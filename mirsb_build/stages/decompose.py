@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from mirsb_build.llm import Models
 from mirsb_build.records import Candidate, Exclusion, Picture, content_hash
 from mirsb_build.replies import Decomposition
-from mirsb_build.taxonomy import Taxonomy
 from mirsb_build.stages import Stage
+from mirsb_build.taxonomy import Taxonomy
 
 ROLE = "revisor"
 
@@ -43,7 +43,10 @@ class Decompose(Stage[Candidate, Candidate]):
             self.name,
             self.version,
             self._taxonomy.policy.hash,
-            [(self._taxonomy.relation_type(n).hash, self._models.identity(ROLE, prompt_name(n))) for n in relation_types],
+            [
+                (self._taxonomy.relation_type(n).hash, self._models.identity(ROLE, prompt_name(n)))
+                for n in relation_types
+            ],
             [self._taxonomy.category(n).hash for n in categories],
             [(r.revision, [v.model_dump() for v in r.failures]) for r in records],
         )
@@ -79,7 +82,8 @@ class Decompose(Stage[Candidate, Candidate]):
             feedback=feedback(candidate),
             prompt=reply.prompt if reply else "",
             pictures=tuple(
-                Picture(description=p.description, keywords=tuple(p.keywords)) for p in (reply.pictures if reply else ())
+                Picture(description=p.description, keywords=tuple(p.keywords))
+                for p in (reply.pictures if reply else ())
             ),
             calls=answer.calls,
             problem=answer.problem,
@@ -88,8 +92,10 @@ class Decompose(Stage[Candidate, Candidate]):
 
     def _screen(self, reply: Decomposition) -> tuple[Decomposition | None, tuple[Exclusion, ...]]:
         """Nothing of a reply stays when any of it hits the policy."""
-        texts = [reply.prompt, *(f"{p.description} {' '.join(p.keywords)}" for p in reply.pictures)]
-        hit = next((h for text in texts if (h := self._taxonomy.policy.screen(text, "prompt"))), None)
+        screen = self._taxonomy.policy.screen
+        hit = screen(reply.prompt, "prompt")
+        for picture in reply.pictures:
+            hit = hit or screen(f"{picture.description} {' '.join(picture.keywords)}", "image")
         return (None, (hit,)) if hit else (reply, ())
 
 

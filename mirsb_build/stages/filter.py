@@ -11,8 +11,8 @@ from PIL import Image as PillowImage
 from mirsb_build.images import Images
 from mirsb_build.ports import Check, Evidence, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
-from mirsb_build.taxonomy import Taxonomy
 from mirsb_build.stages import Stage
+from mirsb_build.taxonomy import Taxonomy
 
 
 class Filter(Stage[Candidate, Candidate]):

@@ -13,8 +13,8 @@ from mirsb_build.errors import ReleaseError
 from mirsb_build.images import Images
 from mirsb_build.records import Instance, MadeWith, Release, content_hash
 from mirsb_build.release import Releases, write_release
-from mirsb_build.store import Store
 from mirsb_build.stages import Stage
+from mirsb_build.store import Store
 
 
 class Publish(Stage[Instance, Release]):

@@ -16,7 +16,9 @@ class ReviewExport(Stage[Candidate, ReviewItem]):
     version = "1"
 
     def key(self, records: Sequence[Candidate]) -> str:
-        return content_hash(self.name, self.version, [(r.revision, [v.model_dump() for v in r.verdicts]) for r in records])
+        return content_hash(
+            self.name, self.version, [(r.revision, [v.model_dump() for v in r.verdicts]) for r in records]
+        )
 
     async def run(self, records: Sequence[Candidate]) -> list[ReviewItem]:
         return [

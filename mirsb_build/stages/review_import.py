@@ -29,7 +29,9 @@ class ReviewImport(Stage[Candidate, Instance]):
         return self._decisions.get((candidate.id, candidate.revision), [])
 
     def key(self, records: Sequence[Candidate]) -> str:
-        said = [(r.revision, [d.model_dump() for d in self._on(r)], [v.model_dump() for v in r.verdicts]) for r in records]
+        said = [
+            (r.revision, [d.model_dump() for d in self._on(r)], [v.model_dump() for v in r.verdicts]) for r in records
+        ]
         return content_hash(self.name, self.version, self._reviewers, said)
 
     async def run(self, records: Sequence[Candidate]) -> list[Instance]:

@@ -8,8 +8,8 @@ from itertools import chain, zip_longest
 from mirsb_build.llm import Models
 from mirsb_build.records import Exclusion, ModelCall, Origin, SeedBatch, SeedOrder, SeedQuery, content_hash
 from mirsb_build.replies import SeedList
-from mirsb_build.taxonomy import RiskCategory, Taxonomy
 from mirsb_build.stages import Stage
+from mirsb_build.taxonomy import RiskCategory, Taxonomy
 
 ROLE = "seed_writer"
 PROMPT = "seeds"
@@ -79,9 +79,7 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
                 seeds.setdefault(seed.id, seed)
             fruitless = 0 if len(seeds) > before else fruitless + 1
         chosen = spread([*seeds.values()], order.count)
-        return SeedBatch(
-            risk_category=category.name, seeds=chosen, calls=tuple(calls), exclusions=tuple(exclusions)
-        )
+        return SeedBatch(risk_category=category.name, seeds=chosen, calls=tuple(calls), exclusions=tuple(exclusions))
 
     def _screen(self, reply: SeedList) -> tuple[SeedList | None, tuple[Exclusion, ...]]:
         """Take the seeds out that the policy excludes."""

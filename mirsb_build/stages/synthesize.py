@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from mirsb_build.images import Images
 from mirsb_build.records import Candidate, Exclusion, Image, ImageSpec, content_hash
-from mirsb_build.taxonomy import Taxonomy
 from mirsb_build.stages import Stage
+from mirsb_build.taxonomy import Taxonomy
 
 
 class Synthesize(Stage[Candidate, Candidate]):

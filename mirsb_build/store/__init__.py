@@ -1,10 +1,10 @@
 """The store: builds, blobs and the call cache behind one fsspec URL, written atomically and checked when read.
 
-    cache/<aa>/<key>.json                       one model or image call
-    blobs/<aa>/<sha256>.<ext>                   image bytes
-    builds/<name>/build.json                    what the build was made with
-    builds/<name>/<stage>/round-<k>/shard-<n>.jsonl
-    builds/<name>/review/, release/<version>/, report.html
+cache/<aa>/<key>.json                       one model or image call
+blobs/<aa>/<sha256>.<ext>                   image bytes
+builds/<name>/build.json                    what the build was made with
+builds/<name>/<stage>/round-<k>/shard-<n>.jsonl
+builds/<name>/review/, release/<version>/, report.html
 """
 
 from mirsb_build.store.files import Files

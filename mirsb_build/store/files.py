@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -26,10 +25,12 @@ class Files:
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self.fs, root = fsspec.core.url_to_fs(url)
+            self.fs, root = cast(tuple[Any, str], fsspec.core.url_to_fs(url))
         except (ImportError, ValueError) as error:
-            raise StoreError(f"store {url}: {error}; give --store a folder or an fsspec URL that is installed") from error
-        self.root = str(root).rstrip("/")
+            raise StoreError(
+                f"store {url}: {error}; give --store a folder or an fsspec URL that is installed"
+            ) from error
+        self.root = root.rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
 
     def path(self, relative: str) -> str:
@@ -42,8 +43,7 @@ class Files:
         """The bytes, or None if there is no such file."""
         try:
             if self.local:  # half the cost of fsspec's own path on small files
-                with open(self.path(relative), "rb") as file:
-                    return file.read()
+                return Path(self.path(relative)).read_bytes()
             return self.fs.cat_file(self.path(relative))
         except FileNotFoundError:
             return None
@@ -75,15 +75,14 @@ class Files:
             self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
             self.fs.pipe_file(path, data)
             return
-        folder, name = os.path.split(path)
-        os.makedirs(folder, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}")
         try:
-            with open(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, path)
+            beside.write_bytes(data)
+            beside.replace(place)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             raise
 
     def _guard(self, what: str, relative: str, call: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from mirsb_build.store.files import Files
 
 
 @contextmanager
-def build_lock(files: Files, build: str) -> Iterator[None]:
+def build_lock(files: Files, build: str) -> Generator[None]:
     """Hold the build; raises BuildLocked at once if another process does.
 
     The lock is the operating system's, so it goes with the process, kill -9 included. For a store that is not a local

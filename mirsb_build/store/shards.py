@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from mirsb_build.errors import Damaged
 from mirsb_build.records import checksum, dump
@@ -27,14 +27,14 @@ class Shard(Generic[R]):
         head = {"key": self.key, "records": len(rows), "sha256": checksum(body)}
         return (json.dumps(head) + "\n" + body).encode()
 
-    @classmethod
-    def from_bytes(cls, data: bytes, model: type[R], name: str) -> Shard[R]:
-        """Read a shard back; raises Damaged if it is not what was written."""
-        head, _, body = data.decode("utf-8", errors="replace").partition("\n")
-        try:
-            stated = json.loads(head)
-            if checksum(body) != stated["sha256"]:
-                raise Damaged(f"shard {name}: does not match its checksum")
-            return cls(stated["key"], [model.model_validate_json(row) for row in body.splitlines() if row])
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
-            raise Damaged(f"shard {name}: cannot be read") from error
+
+def read_shard(data: bytes, model: type[R], name: str) -> Shard[R]:
+    """A shard from its bytes; raises Damaged if it is not what was written."""
+    head, _, body = data.decode("utf-8", errors="replace").partition("\n")
+    try:
+        stated = json.loads(head)
+        if checksum(body) != stated["sha256"]:
+            raise Damaged(f"shard {name}: does not match its checksum")
+        return Shard(stated["key"], [model.model_validate_json(row) for row in body.split("\n") if row])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"shard {name}: cannot be read") from error

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mirsb_build.errors import Damaged
 from mirsb_build.records import canonical_json, checksum
 from mirsb_build.store.files import Files
-from mirsb_build.store.shards import Shard
+from mirsb_build.store.shards import Shard, read_shard
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -26,7 +26,7 @@ class Store:
     # Call cache: shared by all builds.
 
     def get_call(self, key: str) -> dict[str, Any] | None:
-        """What was stored under `key`; None if nothing was, or if the file is damaged, so that the call is made again."""
+        """What was stored under `key`; None if nothing was, or if it is damaged, so that the call is made again."""
         data = self.files.read(f"cache/{key[:2]}/{key}.json")
         if data is None:
             return None
@@ -81,7 +81,7 @@ class Store:
         if data is None:
             return None
         try:
-            return Shard.from_bytes(data, model, name)
+            return read_shard(data, model, name)
         except Damaged:
             return None
 

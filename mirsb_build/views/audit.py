@@ -77,9 +77,7 @@ def verify(history: History, candidate: Candidate | None = None) -> Verification
     """Recompute the hashes of one candidate, or of the whole build and its releases."""
     chosen = [candidate] if candidate else list(history.candidates.values())
     checked = [finding for one in chosen for finding in _verify_candidate(history, one)]
-    return Verification(
-        build=history.build, hashes=len(checked), findings=tuple(f for f in checked if f is not None)
-    )
+    return Verification(build=history.build, hashes=len(checked), findings=tuple(f for f in checked if f is not None))
 
 
 def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Finding | None]:

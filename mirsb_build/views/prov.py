@@ -40,7 +40,9 @@ def _round(graph: _Graph, attempt: Candidate, before: str, seed: str) -> str:
         graph.link("wasGeneratedBy", entity=revision, activity=activity)
         graph.link("wasAssociatedWith", activity=activity, agent=graph.add("agent", call.model, {}))
     for image in (p.image for p in attempt.pictures if p.image):
-        pixels = graph.add("entity", f"image-{image.id[:16]}", {"mirsb:sha256": image.id, "mirsb:backend": image.backend})
+        pixels = graph.add(
+            "entity", f"image-{image.id[:16]}", {"mirsb:sha256": image.id, "mirsb:backend": image.backend}
+        )
         graph.link("wasDerivedFrom", generatedEntity=revision, usedEntity=pixels)
         for source in image.sources:
             said = {"mirsb:file": source.file, "mirsb:licence": source.licence, "mirsb:author": source.author}

@@ -1,9 +1,290 @@
-"""`report.html` of a build."""
+"""`report.html` of a build: one file that shows the funnel, the yields, the checks, the pictures and what it all took.
+
+The page needs nothing beside itself: styles and drawings are inline, pictures are small copies of the blobs. The same
+store content gives the same bytes.
+"""
 
 from __future__ import annotations
 
+import io
+import re
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image as PillowImage
+
+from mirsb_build.errors import BadFile, Damaged
+from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, ModelCall, Record, Usage
 from mirsb_build.store import Store
+from mirsb_build.taxonomy import RelationType
+from mirsb_build.views.charts import Bar, YieldGrid, by_family, check_bars, funnel_bars, yield_grid
+from mirsb_build.views.funnel import Funnel, funnel
+from mirsb_build.views.history import History, State
+from mirsb_build.yaml_files import load_model, packaged, yaml_files
+
+SHOWN = 120
+"""Instances on the contact sheet: about 350 thumbnails, 3 to 6 MB."""
+FAILURES_SHOWN = 8
+REASONS_SHOWN = 8
+THUMBNAIL = 240
+"""Longest side in pixels: twice what a card gives a picture, for dense screens and the enlarged view."""
+QUALITY = 70
+READERS = 8
+
+Thumbnails = dict[str, str]
+"""Image id -> data URI; an image that cannot be shown is missing."""
+
+
+class Card(Record):
+    """One candidate as it is shown: its last record and what became of it."""
+
+    candidate: Candidate
+    state: State
+    outcome: Literal["accepted", "rejected", "revise", "awaiting"] | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def sources(self) -> tuple[ImageSource, ...]:
+        """What its images were made from, each once."""
+        return tuple(dict.fromkeys(s for p in self.candidate.pictures if p.image for s in p.image.sources))
+
+    @property
+    def simulated(self) -> bool:
+        return any(d.simulated for d in self.decisions)
+
+
+class Sheet(Record):
+    """The cards of one relation type, out of so many instances."""
+
+    relation_type: str
+    family: str
+    cards: tuple[Card, ...]
+    instances: int
+
+
+class Reason(Record):
+    """Why a check failed candidates: how often, and the wording that was most frequent."""
+
+    check: str
+    count: int
+    example: str
+
+
+class Spent(Record):
+    """The calls that one model took in one role and round."""
+
+    role: str
+    model: str
+    round: int
+    """0 for the seeds."""
+    calls: int
+    usage: Usage
+
+
+class Page(Record):
+    """Everything that the template shows."""
+
+    funnel: Funnel
+    bars: tuple[Bar, ...]
+    grid: YieldGrid
+    checks: dict[str, tuple[Bar, ...]]
+    reasons: tuple[Reason, ...]
+    sheets: tuple[Sheet, ...]
+    not_passed: tuple[Card, ...]
+    story: tuple[Candidate, ...]
+    """One candidate that failed and passed later, round by round."""
+    spent: tuple[Spent, ...]
+    made_with: MadeWith
+    models: dict[str, str]
+    settings: tuple[str, ...]
+    image_backend: str
+    exclusions: dict[str, str]
+    """Rule -> why it is there."""
 
 
 def write_report(store: Store, build: str) -> None:
-    """Write the page."""
+    """Write `builds/<build>/report.html`; raises UnknownName when there is no such build."""
+    page = page_of(History(store, build))
+    text = render(page, thumbnails(store, _images(page)))
+    store.files.write(f"builds/{build}/report.html", text.encode())
+
+
+def page_of(history: History) -> Page:
+    """What the report of a build says."""
+    counts = funnel(history)
+    families = by_family(history.relation_types, _family_of_each(history))
+    last = {id: attempts[-1] for id, attempts in history.attempts.items()}
+    cards = [_card(history, last[id]) for id in history.candidates if id in last]
+    profile = history.note["profile"]
+    return Page(
+        funnel=counts,
+        bars=funnel_bars(counts),
+        grid=yield_grid(counts.cells, families),
+        checks=check_bars(counts.checks),
+        reasons=_reasons(history),
+        sheets=_sheets(cards, families),
+        not_passed=_not_passed(cards),
+        story=_story(history),
+        spent=_spent(history),
+        made_with=MadeWith.model_validate(history.note["made_with"]),
+        models={role: f"{choice['backend']}/{choice['model']}" for role, choice in sorted(profile["models"].items())},
+        settings=tuple(history.note["order"]["settings"]),
+        image_backend=profile["images"]["backend"],
+        exclusions={e.rule: e.explanation for e in history.exclusions()},
+    )
+
+
+def render(page: Page, thumbnails: Thumbnails) -> str:
+    """The page as HTML; every text in it comes from models or files, so all of it is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["plain"] = lambda name: name.replace("_", " ")
+    environment.filters["amount"] = lambda number: f"{number:,}"
+    environment.tests["web_address"] = lambda url: url.startswith(("https://", "http://"))
+    template = environment.get_template("report.html.j2")
+    return template.render(page=page, thumbnails=thumbnails)
+
+
+# Pictures.
+
+
+def thumbnails(store: Store, images: Iterable[Image]) -> Thumbnails:
+    """A small copy of each image, read and decoded once; damaged and lost blobs are left out."""
+    wanted = {image.id: image for image in images}
+
+    def small(image: Image) -> str | None:
+        try:
+            return _data_uri(store.get_blob(image.id, image.extension))
+        except (Damaged, OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError):
+            return None
+
+    with ThreadPoolExecutor(READERS) as readers:
+        made = zip(wanted, readers.map(small, wanted.values()), strict=True)
+        return {id: uri for id, uri in made if uri}
+
+
+def _data_uri(data: bytes) -> str:
+    with PillowImage.open(io.BytesIO(data)) as image:
+        copy = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    copy.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    copy.save(buffer, "WEBP", quality=QUALITY)
+    return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def _images(page: Page) -> list[Image]:
+    """Those on the page."""
+    shown = [card.candidate for sheet in page.sheets for card in sheet.cards]
+    shown += [card.candidate for card in page.not_passed]
+    return [p.image for candidate in (*shown, *page.story) for p in candidate.pictures if p.image]
+
+
+# Which candidates are shown.
+
+
+def _card(history: History, candidate: Candidate) -> Card:
+    instance = history.instances.get(candidate.id)
+    state = history.state(candidate)
+    return Card(
+        candidate=candidate,
+        state=state,
+        outcome=instance.outcome if instance else "awaiting" if state == "passed" else None,
+        decisions=instance.decisions if instance else (),
+    )
+
+
+def _sheets(cards: Sequence[Card], families: dict[str, list[str]]) -> tuple[Sheet, ...]:
+    passed = [card for card in cards if card.state == "passed"]
+    shown = {c.candidate.id for c in _in_turn(passed, [c.candidate.cell for c in passed])[:SHOWN]}
+    sheets: list[Sheet] = []
+    for family, relation in ((f, r) for f, relations in families.items() for r in relations):
+        here = [card for card in passed if card.candidate.relation_type == relation]
+        chosen = tuple(card for card in here if card.candidate.id in shown)
+        if chosen:
+            sheets.append(Sheet(relation_type=relation, family=family, cards=chosen, instances=len(here)))
+    return tuple(sheets)
+
+
+def _not_passed(cards: Sequence[Card]) -> tuple[Card, ...]:
+    """Some of those that failed, died, or are open after a failed round, for every check that stopped one."""
+    stopped = [c for c in cards if c.state in ("failed", "dead") or (c.state == "open" and c.candidate.failures)]
+    by = [c.candidate.failures[0].check if c.candidate.failures else "dead" for c in stopped]
+    return tuple(_in_turn(stopped, by)[:FAILURES_SHOWN])
+
+
+def _in_turn(cards: Sequence[Card], groups: Sequence[object]) -> list[Card]:
+    """All cards, one of each group after the other, so that the first ones are spread."""
+    members: dict[object, list[Card]] = {}
+    for card, group in zip(cards, groups, strict=True):
+        members.setdefault(group, []).append(card)
+    return [card for card in chain.from_iterable(zip_longest(*members.values())) if card]
+
+
+def _story(history: History) -> tuple[Candidate, ...]:
+    """The rounds of the candidate that took the most of them, of checks that failed it, and of pictures, to pass."""
+    mended = [
+        a for id, a in history.attempts.items() if len(a) > 1 and history.state(history.candidates[id]) == "passed"
+    ]
+
+    def eventful(attempts: list[Candidate]) -> tuple[int, int, int]:
+        checks = {v.check for attempt in attempts for v in attempt.failures}
+        images = {p.image.id for attempt in attempts for p in attempt.pictures if p.image}
+        return len(attempts), len(checks), len(images)
+
+    return tuple(max(mended, key=eventful, default=[]))
+
+
+# What stood in the way, and what it took.
+
+
+def _reasons(history: History) -> tuple[Reason, ...]:
+    """The most frequent failures; wordings that differ in numbers or in what follows a colon count as one."""
+    wordings: dict[tuple[str, str], Counter[str]] = {}
+    for verdict in (v for attempts in history.attempts.values() for a in attempts for v in a.failures):
+        kind = re.sub(r"\d+", "#", verdict.reason.partition(": ")[0])
+        wordings.setdefault((verdict.check, kind), Counter())[verdict.reason] += 1
+    reasons = [
+        Reason(check=check, count=found.total(), example=found.most_common(1)[0][0])
+        for (check, _), found in wordings.items()
+    ]
+    return tuple(sorted(reasons, key=lambda reason: -reason.count)[:REASONS_SHOWN])
+
+
+def _spent(history: History) -> tuple[Spent, ...]:
+    """Each call once, where the build first made it; the sums are the funnel's."""
+    calls: dict[str, tuple[int, ModelCall]] = {}
+    for call in (call for batch in history.batches for call in batch.calls):
+        calls.setdefault(call.id, (0, call))
+    for attempt in (attempt for attempts in history.attempts.values() for attempt in attempts):
+        for call in attempt.calls:
+            calls.setdefault(call.id, (attempt.round, call))
+    groups: dict[tuple[int, str, str], list[Usage]] = {}
+    for round, call in calls.values():
+        groups.setdefault((round, call.role, call.model), []).append(call.usage)
+    return tuple(
+        Spent(role=role, model=model, round=round, calls=len(usages), usage=sum(usages, Usage()))
+        for (round, role, model), usages in sorted(groups.items())
+    )
+
+
+def _family_of_each(history: History) -> dict[str, str]:
+    """Relation type -> family, as far as the taxonomy still knows the build's relation types."""
+    folders = [packaged("taxonomy"), *(Path(f) / "taxonomy" for f in history.note["profile"]["folders"])]
+    families: dict[str, str] = {}
+    for file in (file for folder in folders for file in yaml_files(folder / "relations")):
+        if file.stem in history.relation_types:
+            with suppress(BadFile):
+                families[file.stem] = load_model(file, RelationType).family
+    return families

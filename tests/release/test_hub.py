@@ -99,17 +99,27 @@ def write_manifest(folder: Path, **more: object) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != "manifest.json"
     }
-    (folder / "manifest.json").write_text(json.dumps({"files": files, **more}), encoding="utf-8")
+    stated = {
+        "build": "mild",
+        "version": "1.0.0",
+        "instances": 2,
+        "simulated_review": False,
+        "canary": "none",
+        "content": "0" * 64,
+        "made_with": {"profile": "", "taxonomy": "", "prompts": {}, "packages": {}, "code_revision": ""},
+        "files": files,
+    }
+    (folder / "manifest.json").write_text(json.dumps(stated | more), encoding="utf-8")
 
 
-def push_it(folder: Path, version: str = "1.0.0") -> Pushed:
-    return push(folder, REPO, version=version, simulated=False)
+def push_it(folder: Path) -> Pushed:
+    return push(folder, REPO)
 
 
-def refused(folder: Path, *, version: str = "1.0.0", repo: str = REPO, token: str | None = None) -> str:
+def refused(folder: Path, *, repo: str = REPO, token: str | None = None) -> str:
     """The message of a push that is refused: one line, without a token."""
     with pytest.raises(ReleaseError) as caught:
-        push(folder, repo, version=version, simulated=False, token=token)
+        push(folder, repo, token=token)
     message = str(caught.value)
     assert "\n" not in message
     assert "hf_" not in message
@@ -195,8 +205,8 @@ def test_a_new_version_deletes_what_it_no_longer_has_in_the_same_commit(hub: Hub
     write_manifest(release)
     push_it(release)
     (release / "extra.txt").unlink()
-    write_manifest(release)
-    pushed = push_it(release, "1.1.0")
+    write_manifest(release, version="1.1.0")
+    pushed = push_it(release)
     repo = hub.repos[REPO]
     assert pushed.deleted == ("extra.txt",)
     assert len(repo.commits) == 3
@@ -206,9 +216,7 @@ def test_a_new_version_deletes_what_it_no_longer_has_in_the_same_commit(hub: Hub
 
 
 def test_a_simulated_review_is_refused_without_asking_the_hub(hub: Hub, release: Path) -> None:
-    with pytest.raises(ReleaseError, match="simulated"):
-        push(release, REPO, version="1.0.0", simulated=True)
-    write_manifest(release, simulated=True)
+    write_manifest(release, simulated_review=True)
     assert "simulated" in refused(release)
     assert not hub.log
 
@@ -248,7 +256,7 @@ def test_an_empty_data_set_is_closed_if_it_is_private_and_refused_if_it_is_publi
 
 
 def test_a_public_data_set_has_to_be_asked_for(hub: Hub, release: Path) -> None:
-    pushed = push(release, REPO, version="1.0.0", simulated=False, public=True, gated="auto")
+    pushed = push(release, REPO, public=True, gated="auto")
     assert pushed.changed
     assert (hub.repos[REPO].private, hub.repos[REPO].gated) == (False, "auto")
     assert "is public and gated (auto), but private and gated (manual) was asked for" in refused(release)
@@ -297,8 +305,7 @@ def test_what_the_hub_left_out_of_a_commit_is_noticed_and_not_tagged(hub: Hub, r
         (lambda folder: (folder / DATA).unlink(), f"{DATA} is in manifest.json but not in the folder"),
         (lambda folder: (folder / "notes.txt").write_text("x"), "notes.txt is not in manifest.json"),
         (lambda folder: (folder / "manifest.json").unlink(), "no finished release"),
-        (lambda folder: (folder / "manifest.json").write_text('{"files": 3}'), "files: "),
-        (lambda folder: write_manifest(folder, version="0.9"), "this is version 0.9, not 1.0.0"),
+        (lambda folder: (folder / "manifest.json").write_text('{"files": 3}'), "not a release's manifest"),
     ],
 )
 def test_a_folder_that_is_not_what_its_manifest_says_is_refused(
@@ -312,7 +319,7 @@ def test_a_folder_that_is_not_what_its_manifest_says_is_refused(
 @pytest.mark.parametrize("repo", ["name-only", "a/b/c", "lab/a--b", "lab/.hidden", "lab/x.git", "lab/a b", "../x", ""])
 def test_a_name_that_the_hub_cannot_take_is_wrong_usage(release: Path, repo: str) -> None:
     with pytest.raises(UsageError, match="ORG/NAME"):
-        push(release, repo, version="1.0.0", simulated=False)
+        push(release, repo)
 
 
 def test_without_a_token_the_message_says_how_to_get_one(
@@ -355,21 +362,22 @@ def test_a_card_that_the_hub_cannot_read_is_one_line(hub: Hub, release: Path) ->
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(hub: Hub, release: Path) -> None:
-    planned = push(release, REPO, version="1.0.0", simulated=False, dry_run=True)
+    planned = push(release, REPO, dry_run=True)
     assert planned.dry_run
     assert planned.changed
     assert (planned.commit, planned.files) == (None, 3)
     assert "would create" in planned.note
     push_it(release)
     hub.log.clear()
-    planned = push(release, REPO, version="1.1.0", simulated=False, dry_run=True)
-    assert (planned.changed, planned.tag) == (False, "v1.1.0")
+    write_manifest(release, version="1.1.0")
+    planned = push(release, REPO, dry_run=True)
+    assert (planned.changed, planned.commit, planned.tag) == (True, None, "v1.1.0")
     assert not hub.writes()
 
 
 def test_a_dry_run_needs_no_token(hub: Hub, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN")
-    planned = push(release, REPO, version="1.0.0", simulated=False, dry_run=True)
+    planned = push(release, REPO, dry_run=True)
     assert "HF_TOKEN" in planned.note
     assert not hub.log
 
