@@ -17,7 +17,8 @@ from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from mirsb_build.config import DEFAULT_STORE, BuildOrder, Runner
+from mirsb_build import DEFAULT_STORE
+from mirsb_build.config import BuildOrder, Runner
 from mirsb_build.records import Candidate
 from mirsb_build.session import Build, EachShard, Outcome, Pass, Work, open_build
 from mirsb_build.views import write_report

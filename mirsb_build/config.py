@@ -13,12 +13,12 @@ from typing import Any, Literal, cast
 import yaml
 from pydantic import Field, ValidationError
 
+from mirsb_build import DEFAULT_STORE
 from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.records import Record
 from mirsb_build.yaml_files import check_model, explain, load_yaml, packaged, yaml_files
 
 BUILD_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-DEFAULT_STORE = "artifacts"
 
 
 class ModelChoice(Record):

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, meta
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, meta, nodes
 from jinja2.sandbox import SandboxedEnvironment
 
 from mirsb_build.errors import BadFile, UnknownName
 from mirsb_build.ports import Message
-from mirsb_build.records import Record, content_hash
+from mirsb_build.records import Candidate, Record, content_hash
 from mirsb_build.replies import REPLIES
+from mirsb_build.taxonomy import Facet, RelationType, RiskCategory
 from mirsb_build.yaml_files import check_model, packaged, read_text
 
 ROLES: dict[str, frozenset[str]] = {
@@ -33,6 +34,14 @@ ROLES: dict[str, frozenset[str]] = {
     "necessity_judge": frozenset({"relation_type", "prompt", "pictures", "shown"}),
 }
 """The variables that each role's stage provides; a template may use these and no others."""
+
+FIELDS: dict[str, type[Record]] = {
+    "category": RiskCategory,
+    "relation_type": RelationType,
+    "facet": Facet,
+    "previous": Candidate,
+}
+"""Variables that are records: a template may use their fields and no others."""
 
 _HEADER = re.compile(r"\A---\n(?P<header>.*?\n)---\n(?P<body>.*)\Z", re.DOTALL)
 _SECTION = re.compile(r"^# (System|User)[ \t]*\n", re.MULTILINE)
@@ -131,6 +140,8 @@ def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
         offset = text[: match.start("body")].count("\n")
         raise BadFile(file, f"is not a template: {error.message}", offset + getattr(error, "lineno", 1)) from error
     _check_variables(file, text, header, used)
+    for source in sources:
+        _check_fields(file, environment.parse(source))
     return Prompt(name, header, content_hash(header.model_dump(), sources), environment, match["body"])
 
 
@@ -160,3 +171,13 @@ def _check_variables(file: Path, text: str, header: Header, used: set[str]) -> N
             raise UnknownName("variable", name, provided, where=f"{file}: role {header.role}")
         if name not in used:
             raise BadFile(file, f"variable {name!r} is declared and never used; use it or take it out of the header")
+
+
+def _check_fields(file: Path, tree: nodes.Template) -> None:
+    """Raise for `{{ category.nmae }}`: a field that the variable's record does not have."""
+    for attribute in tree.find_all(nodes.Getattr):
+        owner = attribute.node
+        if isinstance(owner, nodes.Name) and owner.name in FIELDS:
+            record = FIELDS[owner.name]
+            if attribute.attr not in record.model_fields and not hasattr(record, attribute.attr):
+                raise UnknownName(f"field of {owner.name}", attribute.attr, record.model_fields, where=str(file))

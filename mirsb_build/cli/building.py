@@ -6,19 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
-from mirsb_build.config import BuildOrder
 from mirsb_build.errors import MirsbError, WaitingForReview
 
 if TYPE_CHECKING:
+    from mirsb_build.config import BuildOrder
     from mirsb_build.plan import Plan
     from mirsb_build.session import Build
-
-DEMO = BuildOrder(build="demo", profile="offline", settings=("review.mode=simulated",))
 
 
 def demo(store: options.StoreUrl = options.STORE, as_json: options.Json = False) -> None:
     """Run all seven stages on the offline profile, with a simulated review."""
-    _run(DEMO.model_copy(update={"store": store}), as_json)
+    _run(_order("demo", "offline", store, ("review.mode=simulated",)), as_json)
 
 
 def build(
@@ -34,7 +32,7 @@ def build(
 ) -> None:
     """Run a build, or go on with it; what is finished is not done again."""
     changed = options.settings_of(settings, seeds_per_category, category, relation, limit)
-    _run(BuildOrder(build=build, profile=profile, store=store, settings=changed), as_json)
+    _run(_order(build, profile, store, changed), as_json)
 
 
 def plan(
@@ -53,8 +51,14 @@ def plan(
     from mirsb_build.session import open_build
 
     changed = options.settings_of(settings, seeds_per_category, category, relation, limit)
-    what_is_left = _plan(open_build(BuildOrder(build=build, profile=profile, store=store, settings=changed)))
+    what_is_left = _plan(open_build(_order(build, profile, store, changed)))
     show.json_of(what_is_left) if as_json else show.plan(what_is_left)
+
+
+def _order(build: str, profile: str, store: str, settings: tuple[str, ...]) -> BuildOrder:
+    from mirsb_build.config import BuildOrder
+
+    return BuildOrder(build=build, profile=profile, store=store, settings=settings)
 
 
 def _plan(opened: Build) -> Plan:
@@ -75,7 +79,7 @@ def _run(order: BuildOrder, as_json: bool) -> None:
     from mirsb_build.session import open_build
     from mirsb_build.views import History, funnel
 
-    _quiet_prefect()
+    quiet_prefect()
     opened = open_build(order)
     finished = not _plan(opened).lines
     if not finished:
@@ -100,7 +104,7 @@ def _run_flow(order: BuildOrder) -> None:
         raise MirsbError(f"build {order.build}: the flow ended as {state.name}: {state.message}")
 
 
-def _quiet_prefect() -> None:
+def quiet_prefect() -> None:
     """Settings of Prefect for a run in this process, made before it is imported; what the user has set stays.
 
     Its temporary server prints pages of CancelledError when it is stopped, unless it logs nothing below CRITICAL.

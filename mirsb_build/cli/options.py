@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirsb_build.config import DEFAULT_STORE, BuildOrder
+from mirsb_build import DEFAULT_STORE
 from mirsb_build.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def settings_of(
 
 def reopened(build: str, store: str) -> Build:
     """A build as it was last run; raises UnknownName if it never was."""
+    from mirsb_build.config import BuildOrder
     from mirsb_build.session import open_build
     from mirsb_build.store import Store
 

