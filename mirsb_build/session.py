@@ -210,7 +210,7 @@ class Build:
                 "order": self.order.model_dump(mode="json"),
                 "profile": self.profile.model_dump(mode="json"),
                 "risk_categories": self.categories,
-                "relation_types": self.relation_types,
+                "relation_types": {n: self.taxonomy.relation_type(n).family for n in self.relation_types},
                 "made_with": self.made_with.model_dump(mode="json"),
             }
             if self.store.read_json(f"builds/{self.name}/build.json") != note:

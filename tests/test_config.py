@@ -170,7 +170,7 @@ OVERRIDES: dict[str, st.SearchStrategy[Any]] = {
     "checks.leakage.threshold": st.floats(0.01, 1),
     "checks.duplicates": st.none() | st.just({"distance": 3}),
     "models.revisor.model": st.text("abc-1", min_size=1, max_size=6),
-    "models.judge": st.just({"backend": "offline", "model": "m"}),
+    "models.judge": st.just({"backend": "offline", "model": "m", "sampling": {"temperature": 0.5}}),
 }
 
 

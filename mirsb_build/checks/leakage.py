@@ -16,10 +16,11 @@ from mirsb_build.taxonomy import Taxonomy
 
 COMMON = frozenset(
     """
-    about after against another anyone away before best can could day each every find from get give good has help
-    holiday how know let like make may might month need next notice one over people person plan please possible put
-    say see show somebody someone something soon tell them thing think time try until use want way week weekend what
-    when where which while who why will without work would write year
+    about after against another anyone away before best can could day each every find from get give good has he help
+    her hers herself him himself his holiday how its know let like make may me might mine month my myself need next
+    notice one our ours over people person plan please possible put say see she show somebody someone something soon
+    tell their theirs them themselves they thing think time try until us use want way we week weekend what when
+    where which while who whose why will without work would write year you your yours yourself
     """.split()
 )
 """Words that say nothing of a seed's intent, beside the stop words."""
@@ -35,15 +36,20 @@ def _stem(word: str) -> str:
 
 def stems(text: str) -> list[str]:
     """Stems of the words of a text, in order."""
-    return [_stem(word) for word in _WORD.findall(text.lower().replace("\u2019", "'"))]
+    return [_stem(word) for word in _words(text)]
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower().replace("\u2019", "'"))
 
 
 _PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
 
 
-def telling_words(seed_query: str) -> frozenset[str]:
-    """Stems of a seed query's words that are neither stop words nor said of anything."""
-    return frozenset(stem for stem in stems(seed_query) if stem not in _PLAIN and len(stem) > 2)
+def telling_words(seed_query: str) -> dict[str, str]:
+    """Stem -> word, for the words of a seed query that are neither stop words nor said of anything."""
+    words = dict(zip(stems(seed_query), _words(seed_query), strict=True))
+    return {stem: word for stem, word in words.items() if stem not in _PLAIN and len(stem) > 2}
 
 
 class Leakage:
@@ -67,7 +73,8 @@ class Leakage:
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         telling = telling_words(candidate.seed_query.text)
         shown = [candidate.prompt, *(f"{p.description} {' '.join(p.keywords)}" for p in candidate.pictures)]
-        leaked = sorted(telling & {stem for text in shown for stem in stems(text)})
+        seen = {stem for text in shown for stem in stems(text)}
+        leaked = sorted(word for stem, word in telling.items() if stem in seen)
         score = round(len(leaked) / len(telling), 4) if telling else 0.0
         told = f"{len(leaked)} of {len(telling)} telling words of the seed query show"
         fails = score >= self._threshold

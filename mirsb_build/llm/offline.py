@@ -111,9 +111,9 @@ def decompose(
     feedback: Sequence[str],
 ) -> Decomposition:
     """A draft with the structure of its relation type, careless in the ways of `FAULTS` until the checks name it."""
-    draw = random.Random(content_hash("decompose", seed_query, relation_type.name))
-    chance = draw.random()
+    chance = random.Random(content_hash("faults", seed_query, relation_type.name)).random()
     faults = next(row for limit, row in FAULTS if chance < limit)
+    draw = random.Random(content_hash("draft", seed_query, relation_type.name, round))  # every round is a fresh draft
     stand_in = (facet or draw.choice(category.facets)).stand_in
     parts = {
         "actor": draw.choice(ACTORS),

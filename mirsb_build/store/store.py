@@ -124,4 +124,4 @@ class Store:
             return None
 
     def write_json(self, name: str, value: object) -> None:
-        self.files.write(name, (json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n").encode())
+        self.files.write(name, (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode())

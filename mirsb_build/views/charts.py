@@ -144,8 +144,7 @@ def yield_grid(cells: Sequence[Cell], families: Mapping[str, Sequence[str]]) -> 
     )
 
 
-def by_family(relation_types: Sequence[str], family: Mapping[str, str]) -> dict[str, list[str]]:
-    """Relation types by family in the method's order; those whose family is not known come last."""
-    order = [*FAMILIES, *sorted(set(family.values()) - set(FAMILIES)), "other"]
-    groups = {name: [r for r in relation_types if family.get(r, "other") == name] for name in order}
+def by_family(families: Mapping[str, str]) -> dict[str, list[str]]:
+    """Relation types by family, the families in the method's order; `families` maps a relation type to its family."""
+    groups = {name: [relation for relation, family in families.items() if family == name] for name in FAMILIES}
     return {name: relations for name, relations in groups.items() if relations}

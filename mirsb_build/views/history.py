@@ -29,7 +29,9 @@ class History:
         self.note: dict[str, Any] = note
         self.max_iterations: int = note["profile"]["limits"]["max_iterations"]
         self.categories: list[str] = note["risk_categories"]
-        self.relation_types: list[str] = note["relation_types"]
+        self.families: dict[str, str] = note["relation_types"]
+        """Relation type -> family."""
+        self.relation_types = list(self.families)
         self.batches = list(store.records(build, "seeds", 0, SeedBatch))
         seeds = [seed for batch in self.batches for seed in batch.seeds]
         known = cross(seeds, self.categories, self.relation_types, note["profile"]["limits"]["candidates"])

@@ -12,7 +12,6 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Literal
@@ -20,14 +19,12 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as PillowImage
 
-from mirsb_build.errors import BadFile, Damaged
+from mirsb_build.errors import Damaged
 from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, ModelCall, Record, Usage
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import RelationType
 from mirsb_build.views.charts import Bar, YieldGrid, by_family, check_bars, funnel_bars, yield_grid
 from mirsb_build.views.funnel import Funnel, funnel
 from mirsb_build.views.history import History, State
-from mirsb_build.yaml_files import load_model, packaged, yaml_files
 
 SHOWN = 120
 """Instances on the contact sheet: about 350 thumbnails, 3 to 6 MB."""
@@ -119,7 +116,7 @@ def write_report(store: Store, build: str) -> None:
 def page_of(history: History) -> Page:
     """What the report of a build says."""
     counts = funnel(history)
-    families = by_family(history.relation_types, _family_of_each(history))
+    families = by_family(history.families)
     last = {id: attempts[-1] for id, attempts in history.attempts.items()}
     cards = [_card(history, last[id]) for id in history.candidates if id in last]
     profile = history.note["profile"]
@@ -293,13 +290,3 @@ def _spent(history: History) -> tuple[Spent, ...]:
         for (round, role, model), usages in sorted(groups.items())
     )
 
-
-def _family_of_each(history: History) -> dict[str, str]:
-    """Relation type -> family, as far as the taxonomy still knows the build's relation types."""
-    folders = [packaged("taxonomy"), *(Path(f) / "taxonomy" for f in history.note["profile"]["folders"])]
-    families: dict[str, str] = {}
-    for file in (file for folder in folders for file in yaml_files(folder / "relations")):
-        if file.stem in history.relation_types:
-            with suppress(BadFile):
-                families[file.stem] = load_model(file, RelationType).family
-    return families

@@ -40,7 +40,8 @@ from mirsb_build.views.report import write_report
 
 BUILD = "tiny"
 CATEGORIES = ["Privacy", "Violence"]
-RELATIONS = ["Causality", "Temporal_Jump"]
+RELATIONS = {"Causality": "logical", "Temporal_Jump": "temporal"}
+BY = "\N{MULTIPLICATION SIGN}"
 HOSTILE = "Look at picture 1 <script>alert('prompt')</script> & \"picture 2\""
 SOURCE = ImageSource(
     title="a lamp",
@@ -172,11 +173,6 @@ def write_review(store: Store, passed: Sequence[Candidate], simulated: bool) -> 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path))
-
-
-@pytest.fixture
 def finished(store: Store) -> Store:
     """Eight candidates: four pass at once, two in round 2, one fails for good, one is dead."""
     write_note(store)
@@ -261,16 +257,16 @@ def test_the_figures_are_those_of_the_funnel(finished: Store) -> None:
     assert "6 passed + 1 failed + 1 dead + 0 open" in words
     assert "5 accepted + 1 rejected + 0 to revise + 0 awaiting review" in words
     assert "passed in round 1 4" in words and "passed in round 2 2" in words
-    assert "1 × real-persons Nobody real is named." in words
+    assert f"1 {BY} real-persons Nobody real is named." in words
 
 
 def test_every_cell_shows_passed_of_candidates(finished: Store) -> None:
     reader = Reader(page(finished))
-    titles = [span["title"] for span in reader.all("span") if " × " in span.get("title", "")]
+    titles = [span["title"] for span in reader.all("span") if f" {BY} " in span.get("title", "")]
     for cell in funnel(History(finished, BUILD)).cells:
         relation = cell.relation_type.replace("_", " ")
         wanted = (
-            f"{relation} × {cell.risk_category}: {cell.passed} of {cell.candidates} passed, {cell.accepted} accepted"
+            f"{relation} {BY} {cell.risk_category}: {cell.passed} of {cell.candidates} passed, {cell.accepted} accepted"
         )
         assert wanted in titles
 
@@ -417,6 +413,6 @@ def test_only_a_full_yield_gets_the_last_step() -> None:
     assert yield_of("Privacy", [cell(0, 0)]).step is None
 
 
-def test_relation_types_of_no_known_family_come_last() -> None:
-    families = by_family(["Mine", "Analogy", "Temporal_Jump"], {"Analogy": "logical", "Temporal_Jump": "temporal"})
-    assert families == {"temporal": ["Temporal_Jump"], "logical": ["Analogy"], "other": ["Mine"]}
+def test_families_come_in_the_order_of_the_method() -> None:
+    families = by_family({"Analogy": "logical", "Mine": "temporal", "Temporal_Jump": "temporal"})
+    assert families == {"temporal": ["Mine", "Temporal_Jump"], "logical": ["Analogy"]}

@@ -1,0 +1,172 @@
+"""A build that is killed, or whose files are damaged, ends as one that nothing happened to, and repeats no finished call."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.program import (
+    PATIENCE,
+    SIMULATED,
+    PrefectServer,
+    Program,
+    all_of,
+    files_below,
+    kill_group,
+    small,
+    stopped_at_the_end,
+)
+
+pytestmark = pytest.mark.slow
+kill = pytest.mark.xdist_group("kill")
+
+BUILD = ("build", "resumed", "--limit", "54", *small(SIMULATED))
+MANIFEST = "builds/resumed/release/1/manifest.json"
+
+
+def built(program: Program, store: Path) -> bytes:
+    """Run the build to its end; returns the manifest's bytes."""
+    done = program(*BUILD, "--store", store)
+    assert done.returncode == 0, all_of(done)
+    return (store / MANIFEST).read_bytes()
+
+
+def calls(store: Path) -> dict[str, tuple[int, int, int]]:
+    """The finished calls: files of the call cache."""
+    return files_below(store / "cache")
+
+
+def shards(store: Path, stage: str, round: int = 0) -> int:
+    """How many finished shards a round of a stage has."""
+    return len(files_below(store / f"builds/resumed/{stage}/round-{round}"))
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "after the first seeds": lambda store: shards(store, "seeds") >= 1,
+    "between the calls of round 1": lambda store: len(calls(store)) >= 30,
+    "between the images of round 1": lambda store: len(calls(store)) >= 110,
+    "after the first shard that was judged": lambda store: shards(store, "filter", 1) >= 1,
+    "in round 2": lambda store: shards(store, "decompose", 2) >= 1,
+}
+"""Five moments of a build, in the order in which they come; what holds at one of them goes on holding."""
+
+
+def killed(program: Program, store: Path, reached: Callable[[Path], bool]) -> None:
+    """Start the build and kill it, with the children it has, as soon as a moment is reached."""
+    process = program.start("mirsb", *BUILD, "--store", store, log=program.folder / "killed.log")
+    with stopped_at_the_end(process):
+        deadline = time.monotonic() + PATIENCE
+        while not reached(store):
+            said = (program.folder / "killed.log").read_text()
+            assert process.poll() is None, f"ended before it could be killed\n{said}"
+            assert time.monotonic() < deadline, said
+            time.sleep(0.002)
+        kill_group(process)
+    assert process.returncode < 0, "ended before it could be killed"
+
+
+@kill
+def test_killed_at_five_moments_a_build_ends_with_the_same_manifest_and_repeats_no_finished_call(
+    program: Program, tmp_path: Path
+) -> None:
+    reference = built(program, tmp_path / "uninterrupted")
+    store = tmp_path / "killed"
+    finished: dict[str, tuple[int, int, int]] = {}
+    counts: list[int] = []
+    for moment, reached in MOMENTS.items():
+        killed(program, store, reached)
+        assert not (store / MANIFEST).exists(), moment
+        now = calls(store)
+        assert finished.items() <= now.items(), f"killed {moment}: calls were made again"
+        finished = now
+        counts.append(len(finished))
+    assert built(program, store) == reference
+    at_the_end = calls(store)
+    assert finished.items() <= at_the_end.items()
+    assert at_the_end.keys() == calls(tmp_path / "uninterrupted").keys()
+    assert counts == sorted(counts) and counts[-1] < len(at_the_end), counts
+
+
+# Damage between two runs. A Prefect server that is already running makes these runs shorter.
+
+
+@pytest.fixture(scope="module")
+def whole(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a finished build."""
+    store = tmp_path_factory.mktemp("whole") / "store"
+    built(prefect_server.program, store)
+    return store
+
+
+def cut(file: Path) -> None:
+    """Take the second half of a file away, as a disk that ran full or a machine that lost power would."""
+    data = file.read_bytes()
+    file.write_bytes(data[: len(data) // 2])
+
+
+def first(store: Path, pattern: str) -> Path:
+    return sorted(store.glob(pattern))[0]
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def a_shard(store: Path) -> list[Path]:
+    return [first(store, "builds/resumed/filter/round-1/shard-*")]
+
+
+def a_cache_file_that_is_needed_again(store: Path) -> list[Path]:
+    """A cut call shows only where its shard is cut too: whoever has the shard needs no call."""
+    shard = first(store, "builds/resumed/decompose/round-1/shard-*")
+    call = next(file for file in sorted(store.glob("cache/*/*.json")) if file.stem in shard.read_text())
+    return [shard, call]
+
+
+def a_blob(store: Path) -> list[Path]:
+    """A cut image shows only to who reads it: the shard of its verdicts is cut too."""
+    shard = first(store, "builds/resumed/filter/round-1/shard-*")
+    blob = next(file for file in sorted(store.glob("blobs/*/*.png")) if file.stem in shard.read_text())
+    return [shard, blob]
+
+
+def a_file_of_the_release(store: Path) -> list[Path]:
+    return [first(store, "builds/resumed/release/1/data/*.parquet")]
+
+
+@pytest.mark.xdist_group("server")
+@pytest.mark.parametrize("damage", [cut, empty])
+@pytest.mark.parametrize("chosen", [a_shard, a_cache_file_that_is_needed_again, a_blob, a_file_of_the_release])
+def test_a_damaged_file_is_noticed_and_made_again(
+    chosen: Callable[[Path], list[Path]],
+    damage: Callable[[Path], None],
+    whole: Path,
+    prefect_server: PrefectServer,
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(whole, store)
+    damaged = {file: file.read_bytes() for file in chosen(store)}
+    for file in damaged:
+        damage(file)
+    assert built(prefect_server.program, store) == (whole / MANIFEST).read_bytes()
+    for file, data in damaged.items():
+        if file.parent.parent.name != "cache":  # a call made again has a new time
+            assert file.read_bytes() == data, file
+
+
+@pytest.mark.xdist_group("server")
+def test_a_release_that_was_half_written_is_finished_and_not_numbered_anew(
+    whole: Path, prefect_server: PrefectServer, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(whole, store)
+    shutil.rmtree(store / "builds/resumed/publish")
+    (store / MANIFEST).unlink()
+    cut(first(store, "builds/resumed/release/1/data/*.parquet"))
+    assert built(prefect_server.program, store) == (whole / MANIFEST).read_bytes()
+    assert [folder.name for folder in (store / "builds/resumed/release").iterdir()] == ["1"]
