@@ -62,6 +62,7 @@ class Prompt:
         self.name = name
         self.role = header.role
         self.reply = REPLIES[header.reply]
+        self.reply_schema = self.reply.model_json_schema()
         self.hash = digest
         self._variables = header.variables
         parts = _SECTION.split(body)

@@ -51,6 +51,11 @@ class Work:
     n: int
     records: Sequence[BaseModel]
 
+    @cached_property
+    def key(self) -> str:
+        """What the shard's key has to be for it to count as finished."""
+        return self.stage.key(self.records)
+
     @property
     def name(self) -> str:
         return f"{self.stage.name}, round {self.round}, shard {self.n}"
@@ -185,7 +190,7 @@ class Build:
     def finished(self, work: Work) -> list[Any] | None:
         """The records of a shard that is there and still true; None if it has to be made."""
         shard = self.store.read_shard(self.name, work.stage.name, work.round, work.n, work.stage.returns)
-        if shard is None or shard.key != work.stage.key(work.records):
+        if shard is None or shard.key != work.key:
             return None
         return shard.records if work.stage.intact(shard.records) else None
 
@@ -193,7 +198,7 @@ class Build:
         """Make one shard and keep it."""
         assert self._portal is not None, "shards run inside `with build.working()`"
         records = self._portal.call(work.stage.run, work.records)
-        shard = Shard(work.stage.key(work.records), records)
+        shard = Shard(work.key, records)
         self.store.write_shard(self.name, work.stage.name, work.round, work.n, shard)
         return records
 

@@ -165,6 +165,7 @@ def test_an_unknown_prompt_is_answered_with_the_nearest() -> None:
         (("{{ prompt }}", "{{ prompt"), ", line 10: is not a template: "),
         (("{{ prompt }}", "{% if prompt %}"), "is not a template: "),
         (("{{ prompt }}", "{{ prompt | shout }}"), ", line 10: is not a template: "),
+        (("{{ prompt }}", "{{ prompt }} {{ relation_type.nme }}"), ", line 10: unknown variable 'relation_type'"),
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
@@ -172,6 +173,14 @@ def test_what_a_call_would_trip_over_is_named_when_the_template_is_loaded(
     tmp_path: Path, change: tuple[str, str], told: str
 ) -> None:
     assert told in refused(tmp_path, GOOD.replace(*change))
+
+
+def test_an_unknown_field_of_a_variable_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    text = GOOD.replace("[prompt, shown]", "[prompt, shown, relation_type]")
+    assert own(tmp_path, text.replace("You judge.", "You judge {{ relation_type.name }}."))
+    load_prompts([tmp_path])
+    told = refused(tmp_path, text.replace("You judge.", "You judge {{ relation_type.nme }}."))
+    assert told == ": unknown field of relation_type 'nme'; did you mean 'name'?"
 
 
 @pytest.mark.parametrize(

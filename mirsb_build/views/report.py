@@ -289,4 +289,3 @@ def _spent(history: History) -> tuple[Spent, ...]:
         Spent(role=role, model=model, round=round, calls=len(usages), usage=sum(usages, Usage()))
         for (round, role, model), usages in sorted(groups.items())
     )
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,7 @@ from tests.end_to_end.program import (
     stopped_at_the_end,
 )
 
-pytestmark = pytest.mark.slow
-kill = pytest.mark.xdist_group("kill")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
 
 BUILD = ("build", "resumed", "--limit", "54", *small(SIMULATED))
 MANIFEST = "builds/resumed/release/1/manifest.json"
@@ -43,6 +43,14 @@ def calls(store: Path) -> dict[str, tuple[int, int, int]]:
 def shards(store: Path, stage: str, round: int = 0) -> int:
     """How many finished shards a round of a stage has."""
     return len(files_below(store / f"builds/resumed/{stage}/round-{round}"))
+
+
+@pytest.fixture(scope="module")
+def reference(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of the build as it ends when nothing happens to it."""
+    store = tmp_path_factory.mktemp("reference") / "store"
+    built(prefect_server.program, store)
+    return store
 
 
 MOMENTS: dict[str, Callable[[Path], bool]] = {
@@ -69,37 +77,25 @@ def killed(program: Program, store: Path, reached: Callable[[Path], bool]) -> No
     assert process.returncode < 0, "ended before it could be killed"
 
 
-@kill
 def test_killed_at_five_moments_a_build_ends_with_the_same_manifest_and_repeats_no_finished_call(
-    program: Program, tmp_path: Path
+    program: Program, prefect_server: PrefectServer, reference: Path, tmp_path: Path
 ) -> None:
-    reference = built(program, tmp_path / "uninterrupted")
-    store = tmp_path / "killed"
+    store = tmp_path / "store"
     finished: dict[str, tuple[int, int, int]] = {}
-    counts: list[int] = []
-    for moment, reached in MOMENTS.items():
-        killed(program, store, reached)
+    # In turn with Prefect's temporary server, which is killed too, and with one that goes on running.
+    for (moment, reached), run in zip(MOMENTS.items(), cycle([program, prefect_server.program]), strict=False):
+        killed(run, store, reached)
         assert not (store / MANIFEST).exists(), moment
         now = calls(store)
-        assert finished.items() <= now.items(), f"killed {moment}: calls were made again"
+        assert len(now) < len(calls(reference)), f"{moment} was no moment in the middle"
+        assert finished.items() <= now.items(), f"going on from before {moment!r}, calls were repeated"
         finished = now
-        counts.append(len(finished))
-    assert built(program, store) == reference
-    at_the_end = calls(store)
-    assert finished.items() <= at_the_end.items()
-    assert at_the_end.keys() == calls(tmp_path / "uninterrupted").keys()
-    assert counts == sorted(counts) and counts[-1] < len(at_the_end), counts
+    assert built(program, store) == (reference / MANIFEST).read_bytes()
+    assert finished.items() <= calls(store).items()
+    assert calls(store).keys() == calls(reference).keys()
 
 
-# Damage between two runs. A Prefect server that is already running makes these runs shorter.
-
-
-@pytest.fixture(scope="module")
-def whole(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The store of a finished build."""
-    store = tmp_path_factory.mktemp("whole") / "store"
-    built(prefect_server.program, store)
-    return store
+# Damage between two runs
 
 
 def cut(file: Path) -> None:
@@ -112,61 +108,63 @@ def first(store: Path, pattern: str) -> Path:
     return sorted(store.glob(pattern))[0]
 
 
-def empty(file: Path) -> None:
-    file.write_bytes(b"")
-
-
 def a_shard(store: Path) -> list[Path]:
     return [first(store, "builds/resumed/filter/round-1/shard-*")]
 
 
-def a_cache_file_that_is_needed_again(store: Path) -> list[Path]:
-    """A cut call shows only where its shard is cut too: whoever has the shard needs no call."""
+def a_call_and_the_shard_that_rests_on_it(store: Path) -> list[Path]:
+    """A build with the whole shard has no use for the call."""
     shard = first(store, "builds/resumed/decompose/round-1/shard-*")
-    call = next(file for file in sorted(store.glob("cache/*/*.json")) if file.stem in shard.read_text())
-    return [shard, call]
+    return [shard, next(file for file in store.glob("cache/*/*.json") if file.stem in shard.read_text())]
 
 
 def a_blob(store: Path) -> list[Path]:
-    """A cut image shows only to who reads it: the shard of its verdicts is cut too."""
+    return [first(store, "blobs/*/*.png")]
+
+
+def a_blob_and_the_verdicts_on_it(store: Path) -> list[Path]:
     shard = first(store, "builds/resumed/filter/round-1/shard-*")
-    blob = next(file for file in sorted(store.glob("blobs/*/*.png")) if file.stem in shard.read_text())
-    return [shard, blob]
+    return [shard, next(file for file in store.glob("blobs/*/*.png") if file.stem in shard.read_text())]
 
 
 def a_file_of_the_release(store: Path) -> list[Path]:
     return [first(store, "builds/resumed/release/1/data/*.parquet")]
 
 
-@pytest.mark.xdist_group("server")
-@pytest.mark.parametrize("damage", [cut, empty])
-@pytest.mark.parametrize("chosen", [a_shard, a_cache_file_that_is_needed_again, a_blob, a_file_of_the_release])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        a_shard,
+        a_call_and_the_shard_that_rests_on_it,
+        a_blob,
+        a_blob_and_the_verdicts_on_it,
+        a_file_of_the_release,
+    ],
+)
 def test_a_damaged_file_is_noticed_and_made_again(
     chosen: Callable[[Path], list[Path]],
-    damage: Callable[[Path], None],
-    whole: Path,
+    reference: Path,
     prefect_server: PrefectServer,
     tmp_path: Path,
 ) -> None:
     store = tmp_path / "store"
-    shutil.copytree(whole, store)
+    shutil.copytree(reference, store)
     damaged = {file: file.read_bytes() for file in chosen(store)}
     for file in damaged:
-        damage(file)
-    assert built(prefect_server.program, store) == (whole / MANIFEST).read_bytes()
+        cut(file)
+    assert built(prefect_server.program, store) == (reference / MANIFEST).read_bytes()
     for file, data in damaged.items():
         if file.parent.parent.name != "cache":  # a call made again has a new time
             assert file.read_bytes() == data, file
 
 
-@pytest.mark.xdist_group("server")
 def test_a_release_that_was_half_written_is_finished_and_not_numbered_anew(
-    whole: Path, prefect_server: PrefectServer, tmp_path: Path
+    reference: Path, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    shutil.copytree(whole, store)
+    shutil.copytree(reference, store)
     shutil.rmtree(store / "builds/resumed/publish")
     (store / MANIFEST).unlink()
     cut(first(store, "builds/resumed/release/1/data/*.parquet"))
-    assert built(prefect_server.program, store) == (whole / MANIFEST).read_bytes()
+    assert built(prefect_server.program, store) == (reference / MANIFEST).read_bytes()
     assert [folder.name for folder in (store / "builds/resumed/release").iterdir()] == ["1"]
