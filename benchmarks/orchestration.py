@@ -50,7 +50,7 @@ class Clock:
 
 def measure() -> list[Row]:
     """Rows of the table; takes some minutes."""
-    from mirsb_build.cli.building import quiet_prefect
+    from mirsb_build.cli.in_process import quiet_prefect
 
     quiet_prefect()
     with tempfile.TemporaryDirectory() as folder:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
-from mirsb_build.errors import MirsbError, WaitingForReview
+from mirsb_build.errors import WaitingForReview
 
 if TYPE_CHECKING:
     from mirsb_build.config import BuildOrder
@@ -76,6 +75,7 @@ def _plan(opened: Build) -> Plan:
 def _run(order: BuildOrder, as_json: bool) -> None:
     """Run what is left of a build and show what came of it; raises WaitingForReview when people have to decide."""
     from mirsb_build.cli import show
+    from mirsb_build.cli.in_process import quiet_prefect, run_flow
     from mirsb_build.session import open_build
     from mirsb_build.views import History, funnel
 
@@ -83,7 +83,8 @@ def _run(order: BuildOrder, as_json: bool) -> None:
     opened = open_build(order)
     finished = not _plan(opened).lines
     if not finished:
-        _run_flow(order)
+        with show.progress():
+            run_flow(order)
     result = funnel(History(opened.store, opened.name))
     show.json_of(result) if as_json else show.outcome(result, opened.store, already=finished)
     if result.awaiting_review:
@@ -91,30 +92,3 @@ def _run(order: BuildOrder, as_json: bool) -> None:
             f"build {order.build}: {result.awaiting_review} instances wait for review; `mirsb review export "
             f"{order.build} --to FILE.jsonl`, decide, `mirsb review import {order.build} FILE.jsonl`"
         )
-
-
-def _run_flow(order: BuildOrder) -> None:
-    from flows.build_mirsb import build_mirsb
-    from mirsb_build.cli import show
-
-    with show.progress():
-        state = build_mirsb(order.build, order.profile, order.store, list(order.settings), return_state=True)
-    if not state.is_completed():
-        state.result(raise_on_failure=True)
-        raise MirsbError(f"build {order.build}: the flow ended as {state.name}: {state.message}")
-
-
-def quiet_prefect() -> None:
-    """Settings of Prefect for a run in this process, made before it is imported; what the user has set stays.
-
-    Its temporary server prints pages of CancelledError when it is stopped, unless it logs nothing below CRITICAL.
-    """
-    quiet = "WARNING" if os.environ.get("MIRSB_DEBUG") else "CRITICAL"
-    for name, value in {
-        "PREFECT_LOGGING_LEVEL": quiet,
-        "PREFECT_SERVER_LOGGING_LEVEL": quiet,
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "DO_NOT_TRACK": "1",
-    }.items():
-        os.environ.setdefault(name, value)
