@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged, UnknownName, UsageError
 from mirsb_build.ports import Request
-from mirsb_build.records import Candidate, Decision, Image, ModelCall, Record, SeedQuery, checksum
+from mirsb_build.records import Candidate, Decision, Image, ModelCall, Record, SeedQuery, checksum, content_hash
 from mirsb_build.views.history import History
 
 
@@ -77,6 +77,8 @@ def verify(history: History, candidate: Candidate | None = None) -> Verification
     """Recompute the hashes of one candidate, or of the whole build and its releases."""
     chosen = [candidate] if candidate else list(history.candidates.values())
     checked = [finding for one in chosen for finding in _verify_candidate(history, one)]
+    if candidate is None:
+        checked += _verify_releases(history)
     return Verification(build=history.build, hashes=len(checked), findings=tuple(f for f in checked if f is not None))
 
 
@@ -101,6 +103,19 @@ def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Findin
     instance = history.instances.get(candidate.id)
     for decision in instance.decisions if instance else ():
         yield _same(f"{name}, decision of {decision.reviewer}", "checksum", decision.checksum, parent)
+
+
+def _verify_releases(history: History) -> Iterator[Finding | None]:
+    """Every file of every release against its manifest."""
+    for release in history.releases:
+        manifest: dict[str, Any] = history.store.read_json(f"{release.path}/manifest.json") or {}
+        files: dict[str, dict[str, str]] = manifest.get("files", {})
+        where = f"release {release.version}"
+        yield _same(where, "content", release.content, manifest.get("content"))
+        yield _same(where, "content", release.content, content_hash({n: e["sha256"] for n, e in files.items()}))
+        for name, entry in files.items():
+            found = checksum(history.store.files.read(f"{release.path}/{name}") or b"")
+            yield _same(f"{where}, {name}", "checksum", entry["sha256"], found)
 
 
 def _verify_call(history: History, call: ModelCall, where: str) -> Iterator[Finding | None]:

@@ -23,7 +23,7 @@ from tests.end_to_end.program import (
     until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]
 
 BUILD = ("build", "resumed", "--limit", "54", *small(SIMULATED))
 MANIFEST = "builds/resumed/release/1/manifest.json"

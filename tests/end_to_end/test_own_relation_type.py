@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.program import SIMULATED, PrefectServer, Program, all_of, small
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("own")]
 
 RELATION_TYPE = """
     name: Same_Place

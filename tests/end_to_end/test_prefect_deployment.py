@@ -22,7 +22,7 @@ from tests.end_to_end.program import (
     until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("deployment")]
 
 DEPLOYMENT = "build-mirsb/local"
 SMALL = ["limits.candidates=9", *SMALL_IMAGES]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.program import PrefectServer, Program, all_of, error_line, files_below, small
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("server")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("people")]
 
 BUILD = ("build", "people", "--limit", "12", *small())
 
@@ -48,9 +48,9 @@ def decide(review: Review, file: Path, *decisions: str) -> Path:
 
 
 def test_a_build_stops_for_people_and_goes_on_when_they_have_decided(
-    review: Review, prefect_server: PrefectServer, tmp_path: Path
+    review: Review, program: Program, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    mirsb, store = prefect_server.program.also(PREFECT_API_URL=""), review.store
+    build, mirsb, store = prefect_server.program, program, review.store  # only builds tell the server anything
     rows = review.rows
     assert len(rows) > 4
 
@@ -70,13 +70,13 @@ def test_a_build_stops_for_people_and_goes_on_when_they_have_decided(
     some = tmp_path / "some.jsonl"
     some.write_text(decide(review, tmp_path / "all.jsonl", "reject", "accept").read_text().split("\n", 2)[0] + "\n")
     assert mirsb("review", "import", "people", some, "--store", store).returncode == 0
-    waiting = prefect_server.program(*BUILD, "--store", store)
+    waiting = build(*BUILD, "--store", store)
     assert f"{len(rows) - 1} instances wait for review" in error_line(waiting, exit_code=3)
 
     # The rest: two more are not accepted.
     decided = decide(review, tmp_path / "rest.jsonl", "reject", "revise", "accept")
     assert mirsb("review", "import", "people", decided, "--store", store).returncode == 0
-    done = prefect_server.program(*BUILD, "--store", store)
+    done = build(*BUILD, "--store", store)
     assert done.returncode == 0, all_of(done)
     released = store / "builds/people/release/1"
     stories = [json.loads(line) for line in (released / "provenance.jsonl").read_text().splitlines()]
@@ -113,21 +113,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_changed_mind_makes_a_second_release_and_leaves_the_first(
-    review: Review, prefect_server: PrefectServer, tmp_path: Path
+    review: Review, program: Program, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    store, mirsb = tmp_path / "store", prefect_server.program
-    assert mirsb(*BUILD, "--store", store).returncode == 3
+    store, build = tmp_path / "store", prefect_server.program
+    assert build(*BUILD, "--store", store).returncode == 3
     for file, word in (("first.jsonl", "accept"), ("second.jsonl", "reject")):
         decided = decide(review, tmp_path / file, word, "accept")
-        done = mirsb("review", "import", "people", decided, "--store", store)
+        done = program("review", "import", "people", decided, "--store", store)
         assert done.returncode == 0, all_of(done)
-        assert mirsb(*BUILD, "--store", store).returncode == 0
+        assert build(*BUILD, "--store", store).returncode == 0
     first, second = (json.loads((store / f"builds/people/release/{n}/manifest.json").read_text()) for n in (1, 2))
     assert (first["instances"], second["instances"]) == (len(review.rows), len(review.rows) - 1)
-
-
-def test_a_release_of_people_is_pushed_private_and_gated_when_it_is_pushed(review: Review, program: Program) -> None:
-    """Only said here (`--dry-run`); tests/release/test_hub.py pushes."""
-    done = program("publish", "people", "--repo", "lab/mild", "--dry-run", "--store", review.store)
-    if done.returncode == 0:
-        assert "private" in done.stdout and "gated" in done.stdout

@@ -6,7 +6,6 @@ import asyncio
 import random
 import subprocess
 import sys
-from itertools import islice
 
 import pytest
 from hypothesis import given, settings
@@ -130,13 +129,14 @@ def test_a_draft_that_is_not_careless_has_the_structure_of_its_relation_and_tell
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=lambda relation: relation.name)
 def test_every_sketch_and_prompt_of_a_relation_type_is_used(relation: RelationType) -> None:
+    beginnings = {text.split("{")[0] for sketch in relation.sketches for text in sketch.prompts}
     used: set[str] = set()
     for category in CATEGORIES:
         for written in write_seeds(category, 40, ()).seeds:
             seed = seed_query(written.text, category.name, written.facet)
             prompt = draft(seed, relation, round=11).prompt
-            used |= {text.split("{")[0] for s in relation.sketches for text in s.prompts if prompt.startswith(text.split("{")[0])}
-    assert used == {text.split("{")[0] for sketch in relation.sketches for text in sketch.prompts}
+            used |= {beginning for beginning in beginnings if prompt.startswith(beginning)}
+    assert used == beginnings
 
 
 @settings(max_examples=150)
@@ -231,8 +231,8 @@ def test_it_answers_requests_in_the_schemas_of_the_paid_models() -> None:
     assert Decomposition.model_validate_json(ask("revisor", relation_type=RELATIONS[0], previous=None, **asked))
 
 
-def test_candidates_of_one_seed_do_not_all_look_alike() -> None:
-    seeds = [seed_query(s.text, "Privacy", s.facet) for s in write_seeds(TAXONOMY.category("Privacy"), 16, ()).seeds]
+def test_drafts_of_different_seeds_rarely_show_the_same() -> None:
+    seeds = [seed_query(s.text, "Privacy", s.facet) for s in write_seeds(TAXONOMY.category("Privacy"), 60, ()).seeds]
     relation = TAXONOMY.relation_type("Decomposition")
-    pictures = [tuple(p.description for p in draft(seed, relation, 11).pictures) for seed in islice(seeds, 16)]
-    assert len(set(pictures)) == len(pictures)
+    shown = {tuple(p.description for p in draft(seed, relation, 11).pictures) for seed in seeds}
+    assert len(shown) > 0.9 * len(seeds)

@@ -1,0 +1,80 @@
+"""The table of checks: a profile chooses and sets them, except that the policy is always there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mirsb_build.checks import ALWAYS, CHECKS, open_checks
+from mirsb_build.config import load_profile
+from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.taxonomy import Taxonomy
+from tests.factories import evidence, illustrated
+
+
+def names(choices: dict[str, dict[str, Any] | None], taxonomy: Taxonomy) -> list[str]:
+    return [check.name for check in open_checks(choices, taxonomy)]
+
+
+def test_checks_run_in_the_order_of_the_profile(taxonomy: Taxonomy) -> None:
+    assert names({"structure": {}, "policy": {}, "leakage": {}}, taxonomy) == ["structure", "policy", "leakage"]
+    assert names({"leakage": {}, "structure": {}, "policy": {}}, taxonomy) == ["leakage", "structure", "policy"]
+
+
+def test_a_check_is_taken_out_with_null(taxonomy: Taxonomy) -> None:
+    assert "leakage" not in names({"structure": {}, "leakage": None, "policy": {}}, taxonomy)
+
+
+@pytest.mark.parametrize("choices", [{}, {"structure": {}}, {"policy": None}, {"structure": {}, "policy": None}])
+def test_the_policy_cannot_be_taken_out(choices: dict[str, Any], taxonomy: Taxonomy) -> None:
+    assert names(choices, taxonomy).count("policy") == 1
+
+
+def test_no_profile_of_the_users_takes_the_policy_out(taxonomy: Taxonomy) -> None:
+    profile = load_profile("offline", ("checks.policy=null", "checks.leakage=null"))
+    assert sorted(names(profile.checks, taxonomy)) == ["duplicates", "integrity", "policy", "structure"]
+
+
+def test_options_are_what_the_profile_set_over_the_defaults(taxonomy: Taxonomy) -> None:
+    found = {c.name: c.options for c in open_checks({"integrity": {"min_side": 64}, "leakage": {}}, taxonomy)}
+    assert found["integrity"] == {"min_side": 64, "min_spread": 8.0}
+    assert found["leakage"] == {"threshold": 0.34}
+
+
+@pytest.mark.parametrize("options", [{}, None])
+def test_an_unknown_check_is_answered_with_the_nearest_also_when_it_is_to_be_taken_out(
+    taxonomy: Taxonomy, options: Any
+) -> None:
+    with pytest.raises(UnknownName, match="unknown check 'leakge'; did you mean 'leakage'"):
+        open_checks({"leakge": options}, taxonomy)
+
+
+@pytest.mark.parametrize(
+    ("check", "options", "told"),
+    [
+        ("leakage", {"thresold": 0.5}, "check 'leakage': unknown key 'thresold'; did you mean 'threshold'?"),
+        ("leakage", {"threshold": 2}, "check 'leakage': threshold: Input should be less than or equal to 1"),
+        ("duplicates", {"distance": "far"}, "check 'duplicates': distance: Input should be a valid integer"),
+        ("policy", {"off": True}, "check 'policy': unknown key 'off'"),
+        ("structure", {"rules": 1}, "check 'structure': unknown key 'rules'"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_check(
+    taxonomy: Taxonomy, check: str, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_checks({check: options}, taxonomy)
+    assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_is_called_what_its_row_says_and_signs_its_verdicts(name: str, taxonomy: Taxonomy) -> None:
+    check = next(c for c in open_checks({name: {}}, taxonomy) if c.name == name)
+    verdict = check.judge(illustrated(0, 2**64 - 1), evidence(taxonomy=taxonomy))
+    assert (verdict.check, verdict.version) == (check.name, check.version)
+    assert type(check).__doc__
+
+
+def test_what_is_always_checked_is_in_the_table() -> None:
+    assert set(ALWAYS) <= set(CHECKS)
