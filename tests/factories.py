@@ -153,8 +153,8 @@ def stored_image(store: Store, seed: int, side: int = 128) -> Image:
     """An image whose bytes are in the store."""
     pixels = noise(seed, side)
     id = store.put_blob(png(pixels), "png")
-    said = {"width": side, "height": side, "perceptual_hash": str(imagehash.phash(pixels))}
-    return image(0, id, **said, spec=image_spec(description=f"Noise {seed}."))
+    hash = int(str(imagehash.phash(pixels)), 16)
+    return image(hash, id, width=side, height=side, spec=image_spec(description=f"Noise {seed}."))
 
 
 class NoiseBackend:

@@ -110,7 +110,9 @@ def outcome(result: Funnel, store: Store, already: bool) -> None:
         rounds = ", ".join(f"{n} in round {k}" for k, n in result.passed_in_round.items())
         console.print(f"passed       {rounds}")
     simulated = " [yellow](simulated: nobody has looked at them)[/]" if result.simulated_review else ""
-    console.print(f"review       {result.accepted} accepted, {result.rejected} rejected{simulated}")
+    revise = f", {result.to_revise} to revise" if result.to_revise else ""
+    waiting = f", {result.awaiting_review} waiting" if result.awaiting_review else ""
+    console.print(f"review       {result.accepted} accepted, {result.rejected} rejected{revise}{waiting}{simulated}")
     if result.release:
         console.print(f"release      {result.released} instances in {folder}/release/{result.release}")
     console.print(f"report       {folder}/report.html")
