@@ -7,6 +7,7 @@ A profile is a YAML file; `extends` names another one to start from. A build is 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,9 +15,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from mirsb_build import DEFAULT_STORE
-from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.errors import BadFile, UnknownName, UsageError
 from mirsb_build.records import Record
-from mirsb_build.yaml_files import check_model, explain, load_yaml, packaged, yaml_files
+from mirsb_build.yaml_files import explain, first_error, line_of, load_yaml, packaged, read_text, yaml_files
 
 BUILD_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -117,18 +118,31 @@ class BuildOrder(Record):
 
 def load_profile(name_or_path: str, settings: tuple[str, ...] = ()) -> Profile:
     """The resolved profile; raises UnknownName, BadFile (file and line) or UsageError for a bad override."""
-    file = _profile_file(name_or_path)
-    value = _resolved(file, seen=())
+    chain = _chain(_profile_file(name_or_path))
+    value: dict[str, Any] = {"name": chain[0][0].stem}
+    for _, own in reversed(chain):
+        value = _merge(value, own)
+    if folders := [f for _, own in reversed(chain) if isinstance(own.get("folders"), list) for f in own["folders"]]:
+        value["folders"] = folders
     for setting in settings:
         _apply(value, setting)
-    value.setdefault("name", file.stem)
     try:
-        Profile.model_validate(value)
+        return Profile.model_validate(value)
     except ValidationError as error:
-        key = ".".join(str(p) for p in error.errors()[0]["loc"])
-        if blamed := next((s for s in settings if key.startswith(s.partition("=")[0])), None):
-            raise UsageError(f"--set {blamed}: {explain(Profile, error)}") from error
-    return check_model(file, value, Profile)
+        raise _blame(chain, settings, error) from error
+
+
+def _blame(chain: Sequence[tuple[Path, dict[str, Any]]], settings: Sequence[str], error: ValidationError) -> UsageError:
+    """The error in terms of the override or the file that holds the mistake."""
+    path = first_error(error)["loc"]
+    what = explain(Profile, error)
+    for setting in reversed(settings):
+        key = tuple(setting.partition("=")[0].split("."))
+        shared = min(len(key), len(path))
+        if tuple(str(p) for p in path[:shared]) == key[:shared]:
+            return UsageError(f"--set {setting}: {what}")
+    owner = next((file for file, own in chain if path and path[0] in own), chain[0][0])
+    return BadFile(owner, what, line_of(read_text(owner), path))
 
 
 def profile_names() -> list[str]:
@@ -153,20 +167,21 @@ def _profile_file(name_or_path: str) -> Path:
     return packaged("profiles") / f"{name_or_path}.yaml"
 
 
-def _resolved(file: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    """The file's values over those of what it extends; folders of both, from where each file stands."""
-    value = load_yaml(file)
-    if isinstance(folders := value.get("folders"), list):
-        value["folders"] = [str((file.parent / str(folder)).resolve()) for folder in cast(list[Any], folders)]
-    if (parent := value.pop("extends", None)) is None:
-        return value
-    named = str(parent)
-    base = file.parent / named if named.endswith((".yaml", ".yml")) else _profile_file(named)
-    if base in (*seen, file):
-        raise UsageError(f"{file}: extends itself by way of {base}; take one 'extends' out")
-    inherited = _resolved(base, (*seen, file))
-    both = [*inherited.get("folders", []), *value.get("folders", [])]
-    return _merge(inherited, value) | {"name": value.get("name", file.stem), "folders": both}
+def _chain(file: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """The file and all that it extends, each with its own values; folders from where each file stands."""
+    chain: list[tuple[Path, dict[str, Any]]] = []
+    while True:
+        value = load_yaml(file)
+        if isinstance(folders := value.get("folders"), list):
+            value["folders"] = [str((file.parent / str(folder)).resolve()) for folder in cast(list[Any], folders)]
+        parent = value.pop("extends", None)
+        chain.append((file, value))
+        if parent is None:
+            return chain
+        named = str(parent)
+        file = file.parent / named if named.endswith((".yaml", ".yml")) else _profile_file(named)
+        if file.resolve() in {seen.resolve() for seen, _ in chain}:
+            raise UsageError(f"{chain[0][0]}: extends itself by way of {file}; take one 'extends' out")
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -192,5 +207,5 @@ def _apply(value: dict[str, Any], setting: str) -> None:
         value = cast(dict[str, Any], inner)
     try:
         value[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {setting}: {text!r} is not a YAML value") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"--set {setting}: {text!r} is not a YAML value; put it in quotes") from error

@@ -33,6 +33,10 @@ class UsageError(MirsbError):
     exit_code = 2
 
 
+SHOWN = 12
+"""Known names that a message lists at most."""
+
+
 class UnknownName(UsageError):
     """A name that does not exist, with the nearest one that does."""
 
@@ -41,7 +45,8 @@ class UnknownName(UsageError):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or [
             k for k in known if k.lower() == name.lower()
         ]
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}"
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known[:SHOWN]) or 'none'}{more}"
         super().__init__(f"{where + ': ' if where else ''}unknown {kind} {name!r}; {hint}")
 
 

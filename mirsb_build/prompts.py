@@ -12,10 +12,9 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import yaml
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound, meta, nodes
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, meta, nodes
 from jinja2.sandbox import SandboxedEnvironment
 
 from mirsb_build.errors import BadFile, UnknownName
@@ -23,7 +22,7 @@ from mirsb_build.ports import Message
 from mirsb_build.records import Candidate, Record, content_hash
 from mirsb_build.replies import REPLIES
 from mirsb_build.taxonomy import Facet, RelationType, RiskCategory
-from mirsb_build.yaml_files import check_model, packaged, read_text
+from mirsb_build.yaml_files import packaged, parse_model, read_text
 
 ROLES: dict[str, frozenset[str]] = {
     "seed_writer": frozenset({"category", "facets", "count", "policy", "avoid"}),
@@ -116,57 +115,75 @@ def load_prompts(folders: Sequence[Path] = ()) -> Prompts:
     return Prompts(found)
 
 
+class _Source(NamedTuple):
+    """A template's text, or that of a file it includes, with where it stands."""
+
+    file: Path
+    offset: int
+    """Lines of the file before the text."""
+    text: str
+    tree: nodes.Template
+
+    def line(self, node: nodes.Node) -> int:
+        return self.offset + node.lineno
+
+
 def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
     text = read_text(file)
     match = _HEADER.match(text)
     if match is None:
         raise BadFile(file, "a prompt opens with a YAML header between two lines of ---", 1)
-    try:
-        header = check_model(file, yaml.safe_load(match["header"]) or {}, Header)
-    except yaml.YAMLError as error:
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        raise BadFile(file, "the header is not YAML", mark.line + 2 if mark else 1) from error
+    header = parse_model(file, match["header"], Header, offset=1)
     if header.role not in ROLES:
         raise UnknownName("role", header.role, ROLES, where=str(file))
     if header.reply not in REPLIES:
         raise UnknownName("reply", header.reply, REPLIES, where=str(file))
-    if "# User\n" not in match["body"]:
+    if not any(section[1] == "User" for section in _SECTION.finditer(match["body"])):
         raise BadFile(file, "a prompt needs a section '# User'")
-    try:
-        sources = _with_includes(environment, match["body"])
-        used = {v for source in sources for v in meta.find_undeclared_variables(environment.parse(source))}
-    except TemplateNotFound as error:
-        raise BadFile(file, f"includes {error.name!r}, which is in no prompt folder") from error
-    except TemplateError as error:
-        offset = text[: match.start("body")].count("\n")
-        raise BadFile(file, f"is not a template: {error.message}", offset + getattr(error, "lineno", 1)) from error
-    _check_variables(file, text, header, used)
+    sources = _with_includes(environment, file, text[: match.start("body")].count("\n"), match["body"])
+    _check_variables(file, header, sources)
     for source in sources:
-        _check_fields(file, environment.parse(source))
-    return Prompt(name, header, content_hash(header.model_dump(), sources), environment, match["body"])
+        _check_fields(source)
+    digest = content_hash(header.model_dump(), [source.text for source in sources])
+    return Prompt(name, header, digest, environment, match["body"])
 
 
-def _with_includes(environment: SandboxedEnvironment, body: str) -> list[str]:
+def _with_includes(environment: SandboxedEnvironment, file: Path, offset: int, body: str) -> list[_Source]:
     """The body and all that it includes, in order of first use."""
-    sources, waiting, seen = [body], [body], set[str]()
-    while waiting:
-        for name in meta.find_referenced_templates(environment.parse(waiting.pop())):
+    assert environment.loader is not None
+    sources = [_parse(environment, file, offset, body)]
+    seen: set[str] = set()
+    for source in sources:  # grows while it is walked
+        for name in meta.find_referenced_templates(source.tree):
             if name and name not in seen:
                 seen.add(name)
-                assert environment.loader is not None
-                source = environment.loader.get_source(environment, name)[0]
-                sources.append(source)
-                waiting.append(source)
+                try:
+                    text, found, _ = environment.loader.get_source(environment, name)
+                except TemplateNotFound as error:
+                    raise BadFile(source.file, f"includes {name!r}, which is in no prompt folder") from error
+                sources.append(_parse(environment, Path(found or name), 0, text))
     return sources
 
 
-def _check_variables(file: Path, text: str, header: Header, used: set[str]) -> None:
+def _parse(environment: SandboxedEnvironment, file: Path, offset: int, text: str) -> _Source:
+    try:
+        environment.compile(text)  # finds what parsing alone lets through: unknown filters and tests
+        return _Source(file, offset, text, environment.parse(text))
+    except TemplateSyntaxError as error:
+        raise BadFile(file, f"is not a template: {error.message}", offset + error.lineno) from error
+
+
+def _check_variables(file: Path, header: Header, sources: Sequence[_Source]) -> None:
     provided = ROLES[header.role]
-    for name in sorted(used - set(header.variables)):
-        near = difflib.get_close_matches(name, [*header.variables, *provided], n=1)
-        line = next((i for i, row in enumerate(text.splitlines(), 1) if re.search(rf"\b{name}\b", row)), None)
-        hint = f"did you mean {near[0]!r}?" if near else f"role {header.role} has: {', '.join(sorted(provided))}"
-        raise BadFile(file, f"unknown variable {name!r}; {hint}", line)
+    used: set[str] = set()
+    for source in sources:
+        names = meta.find_undeclared_variables(source.tree)
+        used |= names
+        for name in sorted(names - set(header.variables)):
+            node = next(n for n in source.tree.find_all(nodes.Name) if n.name == name)
+            near = difflib.get_close_matches(name, [*header.variables, *provided], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"role {header.role} has: {', '.join(sorted(provided))}"
+            raise BadFile(source.file, f"unknown variable {name!r}; {hint}", source.line(node))
     for name in header.variables:
         if name not in provided:
             raise UnknownName("variable", name, provided, where=f"{file}: role {header.role}")
@@ -174,11 +191,12 @@ def _check_variables(file: Path, text: str, header: Header, used: set[str]) -> N
             raise BadFile(file, f"variable {name!r} is declared and never used; use it or take it out of the header")
 
 
-def _check_fields(file: Path, tree: nodes.Template) -> None:
+def _check_fields(source: _Source) -> None:
     """Raise for `{{ category.nmae }}`: a field that the variable's record does not have."""
-    for attribute in tree.find_all(nodes.Getattr):
+    for attribute in source.tree.find_all(nodes.Getattr):
         owner = attribute.node
         if isinstance(owner, nodes.Name) and owner.name in FIELDS:
             record = FIELDS[owner.name]
-            if attribute.attr not in record.model_fields and not hasattr(record, attribute.attr):
-                raise UnknownName(f"field of {owner.name}", attribute.attr, record.model_fields, where=str(file))
+            if not hasattr(record, attribute.attr) and attribute.attr not in record.model_fields:
+                where = f"{source.file}, line {source.line(attribute)}"
+                raise UnknownName(f"field of {owner.name}", attribute.attr, record.model_fields, where=where)

@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ID_LENGTH = 16
 """Hex digits of an id (64 bits: among 100,000 records a clash has a chance of 3 in 10^10)."""
@@ -258,6 +258,13 @@ class Decision(Record):
     decision: Literal["accept", "reject", "revise"]
     comment: str = ""
     simulated: bool = False
+
+    @field_validator("reviewer", "comment")
+    @classmethod
+    def _is_text(cls, value: str) -> str:
+        """Half a character (a lone surrogate, which JSON lets through) could not be written again."""
+        value.encode()
+        return value
 
 
 class ReviewItem(Record):

@@ -22,6 +22,7 @@ from mirsb_build.errors import BadFile, UnknownName
 from mirsb_build.records import Exclusion, Record, content_hash
 from mirsb_build.yaml_files import load_model, packaged, yaml_files
 
+Where = Literal["seed", "prompt", "image"]
 Family = Literal["temporal", "spatial", "semantic", "logical"]
 
 
@@ -136,7 +137,7 @@ class PolicyRule(Record):
     """Groups of words or phrases; one of each group has to be there."""
     patterns: tuple[str, ...] = ()
     """Regular expressions; one of them has to match."""
-    where: tuple[Literal["seed", "prompt", "image"], ...] = ("seed", "prompt", "image")
+    where: tuple[Where, ...] = ("seed", "prompt", "image")
 
     @field_validator("patterns")
     @classmethod
@@ -150,8 +151,9 @@ class PolicyRule(Record):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.all_of and not self.patterns:
-            raise ValueError(f"rule {self.name!r} has neither all_of nor patterns, so it would hit everything")
+        terms = [term for group in self.all_of for term in group] + [*self.patterns]
+        if not terms or not all(self.all_of) or not all(term.strip() for term in terms):
+            raise ValueError(f"rule {self.name!r} has an empty term, group or pattern, so it would hit everything")
         return self
 
     @cached_property
@@ -174,12 +176,17 @@ class Policy(Record):
 
     rules: tuple[PolicyRule, ...] = Field(min_length=1)
 
-    def screen(self, text: str, where: Literal["seed", "prompt", "image"]) -> Exclusion | None:
+    def screen(self, text: str, where: Where) -> Exclusion | None:
         """The first rule that the text hits, without the text; None when it hits none."""
         for rule in self.rules:
             if where in rule.where and rule.hits(text):
                 return Exclusion(rule=rule.name, where=where, explanation=rule.why)
         return None
+
+    def screen_unread(self, text: str) -> Exclusion | None:
+        """Like `screen`, by all the rules, for a text of which nobody knows what it is."""
+        wheres: tuple[Where, ...] = ("seed", "prompt", "image")
+        return next((hit for where in wheres if (hit := self.screen(text, where))), None)
 
     @property
     def hash(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from mirsb_build.errors import BadFile
 
@@ -40,34 +41,47 @@ def read_text(file: Path) -> str:
 
 def load_yaml(file: Path) -> dict[str, Any]:
     """One mapping; raises BadFile with the line where the text stops being YAML."""
-    text = read_text(file)
+    return parse_yaml(file, read_text(file))
+
+
+def parse_yaml(file: Path, text: str, offset: int = 0) -> dict[str, Any]:
+    """One mapping from `text`, which stands in `file` after `offset` lines."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        marked = error if isinstance(error, yaml.MarkedYAMLError) else None
-        mark, what = (marked.problem_mark, marked.problem) if marked else (None, str(error).splitlines()[0])
-        raise BadFile(file, f"is not YAML: {what}", mark.line + 1 if mark else None) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 + offset if error.problem_mark else None
+        raise BadFile(file, f"is not YAML: {error.problem}", line) from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or a number that looks like one and is none
+        raise BadFile(file, f"is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(value, dict):
-        raise BadFile(file, "must hold a mapping (key: value lines)", 1)
+        raise BadFile(file, "must hold a mapping (key: value lines)", 1 + offset)
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def load_model(file: Path, model: type[Model]) -> Model:
     """The file as a `model`; raises BadFile with the line, and the nearest known key for an unknown one."""
-    return check_model(file, load_yaml(file), model)
+    return parse_model(file, read_text(file), model)
 
 
-def check_model(file: Path, value: dict[str, Any], model: type[Model]) -> Model:
-    """`value`, which came from `file`, as a `model`."""
+def parse_model(file: Path, text: str, model: type[Model], offset: int = 0) -> Model:
+    """`text`, which stands in `file` after `offset` lines, as a `model`."""
+    value = parse_yaml(file, text, offset)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise BadFile(file, explain(model, error), _line_of(file, error.errors()[0]["loc"])) from error
+        line = line_of(text, first_error(error)["loc"])
+        raise BadFile(file, explain(model, error), line + offset if line else None) from error
+
+
+def first_error(problem: ValidationError) -> ErrorDetails:
+    """The error to tell: an unknown key before a missing one, because it is often the missing one misspelt."""
+    errors = problem.errors()
+    return next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
 
 
 def explain(model: type[BaseModel], problem: ValidationError) -> str:
     """The first thing that is wrong, in one line, with the nearest known key for an unknown one."""
-    error = problem.errors()[0]
+    error = first_error(problem)
     path = error["loc"]
     name = ".".join(str(p) for p in path) or "the file"
     if error["type"] == "extra_forbidden":
@@ -93,9 +107,9 @@ def _model_at(model: type[BaseModel] | None, path: Sequence[int | str]) -> type[
     return model
 
 
-def _line_of(file: Path, path: Sequence[int | str]) -> int | None:
-    """Line of the deepest key of `path` that the file has."""
-    node = cast(Any, yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader))
+def line_of(text: str, path: Sequence[int | str]) -> int | None:
+    """Line of the deepest key of `path` that a YAML text has."""
+    node = cast(Any, yaml.compose(text, Loader=yaml.SafeLoader))
     line: int | None = node.start_mark.line + 1 if node else None
     for step in path:
         if isinstance(node, yaml.MappingNode):

@@ -32,9 +32,9 @@ def open_checks(choices: Mapping[str, Mapping[str, Any] | None], taxonomy: Taxon
     """The checks of a profile in its order; raises UnknownName or UsageError for what it got wrong."""
     wanted = {name: options for name, options in choices.items() if options is not None or name in ALWAYS}
     found: list[Check] = []
-    for name, options in {**dict.fromkeys(ALWAYS), **wanted}.items():
-        if name not in CHECKS:
-            raise UnknownName("check", name, CHECKS)
+    if unknown := [name for name in choices if name not in CHECKS]:
+        raise UnknownName("check", unknown[0], CHECKS)
+    for name, options in {**wanted, **{n: None for n in ALWAYS if n not in wanted}}.items():
         kind = load_class(CHECKS[name])
         try:
             found.append(kind(kind.Options.model_validate(options or {}), taxonomy))

@@ -20,9 +20,9 @@ _NOUN = r"(?:picture|image|photo|photograph|panel|frame|card|scene|piece|part)"
 _COUNT = rf"(?:{'|'.join(NUMBERS)}|\d+)"
 _BY_NUMBER = re.compile(rf"\b{_NOUN}s?\s+(\d+(?:(?:\s*,\s*|\s*(?:and|to|or|-)\s*)\d+)*)", re.IGNORECASE)
 _BY_ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)}|last)\s+(?:\w+\s+)?{_NOUN}\b", re.IGNORECASE)
+_ALL = r"(?:these|the|all|your|those)"
 _TOGETHER = re.compile(
-    rf"\b(?:(?P<count>{_COUNT})\s+(?:\w+\s+)?{_NOUN}s?|(?:these|the|all|your|those)\s+(?:\w+\s+)?{_NOUN}s)\b",
-    re.IGNORECASE,
+    rf"\b(?:(?P<count>{_COUNT})\s+(?:\w+\s+)?{_NOUN}s?|{_ALL}\s+(?!{_COUNT}\b)(?:\w+\s+)?{_NOUN}s)\b", re.IGNORECASE
 )
 
 

@@ -58,9 +58,7 @@ class Models:
 
     def request(self, role: str, prompt: str, variables: Mapping[str, Any], sample: int = 0) -> Request:
         """The first request of a question, without asking it."""
-        if role not in self._choices:
-            raise UsageError(f"the profile names no model for role {role!r}; add models.{role} to it")
-        template, choice = self._prompts[prompt], self._choices[role]
+        template, choice = self._prompts[prompt], self._choice(role)
         return Request(
             role=role,
             model=f"{choice.backend}/{choice.model}",
@@ -75,8 +73,13 @@ class Models:
 
     def identity(self, role: str, prompt: str) -> list[object]:
         """What the answers of a role to a prompt depend on, beside the variables: for the keys of shards."""
-        choice = self._choices[role]
+        choice = self._choice(role)
         return [choice.backend, choice.model, choice.sampling, self._prompts[prompt].hash, self._repairs]
+
+    def _choice(self, role: str) -> ModelChoice:
+        if role not in self._choices:
+            raise UsageError(f"the profile names no model for role {role!r}; add models.{role} to it")
+        return self._choices[role]
 
     def is_cached(self, request: Request) -> bool:
         return self._store.get_call(request.key) is not None
@@ -102,8 +105,7 @@ class Models:
             try:
                 return Answer(reply_model.model_validate_json(text), tuple(calls), exclusions)
             except ValidationError as error:
-                first = error.errors()[0]
-                problem = f"{'.'.join(str(p) for p in first['loc']) or 'reply'}: {first['msg']}"
+                problem = _problem(error)
                 request = _asked_again(request, text, problem)
         return Answer(None, tuple(calls), problem=f"the reply stayed unusable after {len(calls)} calls: {problem}")
 
@@ -123,6 +125,7 @@ class Models:
             text, exclusions = self._screened(kept["reply"], reply_model, screen)
             exclusions = (*(Exclusion(**e) for e in kept["exclusions"]), *exclusions)
             if text != kept["reply"]:  # the policy grew since: what it now excludes does not stay in the cache either
+                self._forget_repairs(request, kept["reply"], reply_model)
                 kept |= {"reply": text, "exclusions": [e.model_dump() for e in exclusions]}
                 self._store.put_call(request.key, kept)
         call = ModelCall(
@@ -136,6 +139,18 @@ class Models:
         )
         return call, text, exclusions
 
+    def _forget_repairs(self, request: Request, text: str | None, reply_model: type[R]) -> None:
+        """Drop the calls that asked for an unusable reply again, because they quote it."""
+        while text is not None:
+            try:
+                reply_model.model_validate_json(text)
+                return
+            except ValidationError as error:
+                request = _asked_again(request, text, _problem(error))
+            kept = self._store.get_call(request.key)
+            self._store.forget_call(request.key)
+            text = kept["reply"] if kept else None
+
     def _screened(
         self, text: str | None, reply_model: type[R], screen: Screen[R]
     ) -> tuple[str | None, tuple[Exclusion, ...]]:
@@ -145,7 +160,7 @@ class Models:
         try:
             reply = reply_model.model_validate_json(text)
         except ValidationError:
-            hit = self._policy.screen(text, "prompt")
+            hit = self._policy.screen_unread(text)
             return (None, (hit,)) if hit else (text, ())
         allowed, exclusions = screen(reply)
         if not exclusions:
@@ -167,6 +182,12 @@ def _entry(
         "seconds": round(seconds, 4),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a reply."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(p) for p in first['loc']) or 'reply'}: {first['msg']}"
 
 
 def _asked_again(request: Request, text: str, problem: str) -> Request:

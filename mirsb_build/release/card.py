@@ -81,7 +81,7 @@ def _cells(instances: Sequence[Instance]) -> str:
 
 def _made(instances: Sequence[Instance], made_with: MadeWith) -> str:
     rounds = Counter(i.candidate.round for i in instances)
-    checks = sorted({v.check for i in instances for v in i.candidate.verdicts})
+    judged = {v.check for i in instances for v in i.candidate.verdicts}
     abstained = Counter(v.check for i in instances for v in i.candidate.verdicts if v.outcome == "abstain")
     models = sorted({f"{c.role}: {c.model}" for i in instances for c in i.candidate.calls})
     backends = sorted({p.image.backend for i in instances for p in i.candidate.pictures if p.image})
@@ -89,7 +89,7 @@ def _made(instances: Sequence[Instance], made_with: MadeWith) -> str:
     rows = [
         f"- models: {', '.join(models)}",
         f"- images: {', '.join(backends)}",
-        f"- checks passed by every instance: {', '.join(checks)}",
+        f"- checks passed by every instance: {', '.join(sorted(judged - set(abstained)))}",
         *(f"- check {name} abstained on {count} instances" for name, count in sorted(abstained.items())),
         f"- instances by round: {', '.join(f'{n} in round {k}' for k, n in sorted(rounds.items()))}",
         f"- reviewers: {reviewers}{', simulated' if any(i.simulated for i in instances) else ''}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -90,12 +91,13 @@ class Releases:
         self._build = build
 
     def all(self) -> list[Manifest]:
-        """The finished releases, oldest first."""
+        """The finished releases, oldest first; one whose manifest is lost or cut is not finished."""
         found: list[Manifest] = []
         for version in self._store.files.names(self._folder):
             data = self._store.files.read(f"{self._folder}/{version}/{MANIFEST}")
             if data is not None:
-                found.append(read_manifest(data, f"{self._folder}/{version}/{MANIFEST}"))
+                with suppress(ReleaseError):
+                    found.append(read_manifest(data, version))
         return sorted(found, key=lambda m: int(m.version))
 
     def get(self, version: str | None = None) -> Manifest:
@@ -135,9 +137,9 @@ class Releases:
 
     def copy(self, manifest: Manifest, to: Path) -> None:
         """Copy a release to a folder of the user's, whole or not at all; raises ReleaseError."""
-        if (to / MANIFEST).exists() and read_manifest((to / MANIFEST).read_bytes(), str(to / MANIFEST)) == manifest:
-            return
         try:
+            if self._is_copy(manifest, to):
+                return
             if to.exists() and any(to.iterdir()):
                 raise ReleaseError(f"{to}: is not empty; give --to a new folder")
             to.parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +152,13 @@ class Releases:
                 whole.replace(to)
         except OSError as error:
             raise ReleaseError(f"cannot write {to}: {error.strerror}; give --to another folder") from error
+
+    def _is_copy(self, manifest: Manifest, to: Path) -> bool:
+        """Whether a folder holds just this release, file by file."""
+        stated = {name: entry.sha256 for name, entry in manifest.files.items()}
+        stated[MANIFEST] = checksum(manifest.to_bytes())
+        found = {f.relative_to(to).as_posix(): f for f in to.rglob("*") if f.is_file()}
+        return found.keys() == stated.keys() and all(checksum(f.read_bytes()) == stated[n] for n, f in found.items())
 
     def _verified(self, manifest: Manifest, file: str) -> bytes:
         data = self._store.files.read(f"{self.path(manifest.version)}/{file}") or b""

@@ -100,7 +100,8 @@ class DecisionLog:
         names = self._names()
         if any(digest in name for name in names):
             return False
-        self._store.files.write(f"{self._folder}/decisions-{len(names) + 1:04d}-{digest}.jsonl", data)
+        last = max((int(name.split("-")[1]) for name in names), default=0)
+        self._store.files.write(f"{self._folder}/decisions-{last + 1:04d}-{digest}.jsonl", data)
         return True
 
     def _names(self) -> list[str]:

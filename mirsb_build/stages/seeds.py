@@ -72,6 +72,8 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
             exclusions += answer.exclusions
             before = len(seeds)
             for written in answer.reply.seeds if answer.reply else []:
+                if not written.text.strip():
+                    continue
                 origin = Origin(kind="model", name=answer.calls[-1].model, call=answer.calls[-1])
                 seed = SeedQuery(
                     risk_category=category.name, facet=written.facet, text=written.text.strip(), origin=origin

@@ -41,6 +41,10 @@ class Store:
         entry = {"sha256": checksum(canonical_json(call)), "call": call}
         self.files.write(f"cache/{key[:2]}/{key}.json", json.dumps(entry, ensure_ascii=False, indent=1).encode())
 
+    def forget_call(self, key: str) -> None:
+        """Drop a call."""
+        self.files.delete(f"cache/{key[:2]}/{key}.json")
+
     # Blobs: named by what they hold.
 
     @staticmethod
@@ -71,6 +75,11 @@ class Store:
     def _shard(build: str, stage: str, round: int, n: int) -> str:
         return f"builds/{build}/{stage}/round-{round}/shard-{n:04d}.jsonl"
 
+    def _shards(self, build: str, stage: str, round: int) -> list[int]:
+        """Numbers of the shards that are there; a kill can leave gaps."""
+        names = self.files.names(f"builds/{build}/{stage}/round-{round}")
+        return sorted(int(n.removeprefix("shard-").removesuffix(".jsonl")) for n in names if n.startswith("shard-"))
+
     def write_shard(self, build: str, stage: str, round: int, n: int, shard: Shard[R]) -> None:
         self.files.write(self._shard(build, stage, round, n), shard.to_bytes())
 
@@ -87,9 +96,9 @@ class Store:
 
     def keep_shards(self, build: str, stage: str, round: int, count: int) -> None:
         """Forget the shards of a round from number `count` on: the build got smaller."""
-        folder = f"builds/{build}/{stage}/round-{round}"
-        for name in self.files.names(folder)[count:]:
-            self.files.delete(f"{folder}/{name}")
+        for n in self._shards(build, stage, round):
+            if n >= count:
+                self.files.delete(self._shard(build, stage, round, n))
 
     def keep_rounds(self, build: str, stages: Sequence[str], last: int) -> None:
         """Forget the rounds after `last`."""
@@ -105,7 +114,7 @@ class Store:
 
     def records(self, build: str, stage: str, round: int, model: type[R]) -> Iterator[R]:
         """All records of a stage's round, in shard order; damaged shards are left out."""
-        for n in range(len(self.files.names(f"builds/{build}/{stage}/round-{round}"))):
+        for n in self._shards(build, stage, round):
             if shard := self.read_shard(build, stage, round, n, model):
                 yield from shard.records
 
