@@ -22,13 +22,41 @@ from mirsb_build.yaml_files import explain, first_error, line_of, load_yaml, pac
 BUILD_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
+class Prices(Record):
+    """What a million tokens cost."""
+
+    currency: str = "USD"
+    prompt: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0)
+    """Prompt tokens that the endpoint had cached; like the others where it is not given."""
+    completion: float = Field(ge=0)
+    batch: float = Field(default=0.5, gt=0, le=1)
+    """Share of the price that a call costs in a batch."""
+
+
 class ModelChoice(Record):
     """The model that plays one role."""
 
     backend: str
     """Row in the table of text models (`llm.TEXT_MODELS`)."""
     model: str
+    base_url: str | None = None
+    """Of an OpenAI-compatible endpoint; OPENAI_BASE_URL or OpenAI itself where it is not given."""
+    key_variable: str | None = "OPENAI_API_KEY"
+    """Environment variable that holds the key; `null` for an endpoint that wants none."""
+    key_file: str | None = None
+    """File that holds the key, instead of a variable."""
     sampling: dict[str, Any] = {}
+    """Parameters of the call as the API names them, for example `temperature` or `max_completion_tokens`."""
+    reasoning_effort: str | None = None
+    prices: Prices | None = None
+    mode: Literal["live", "batch"] = "live"
+    concurrency: int = Field(default=64, ge=1, le=4096)
+    """Calls at once, at most; models of one endpoint share the largest."""
+    timeout: float = Field(default=120.0, gt=0)
+    """Seconds for one try."""
+    deadline: float = Field(default=600.0, gt=0)
+    """Seconds for a call with all its tries."""
 
 
 class ImageChoice(Record):
@@ -60,6 +88,10 @@ class Limits(Record):
     shard_size: int = Field(default=24, ge=1, le=1000)
     repairs: int = Field(default=2, ge=0, le=10)
     """How often an unusable reply is asked for again."""
+    cost: float | None = Field(default=None, gt=0)
+    """A build stops before it costs more than this, in the currency of the prices."""
+    calls: int | None = Field(default=None, ge=1)
+    """A build stops before it has made more calls than this."""
 
 
 class ReviewChoice(Record):

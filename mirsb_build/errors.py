@@ -8,6 +8,7 @@
     │   ├── Damaged                    a stored file does not match its checksum
     │   └── BuildLocked                another process works on this build
     ├── ModelError                     a model or an image backend failed for good
+    ├── BudgetReached          exit 4  the build may not cost more, or make more calls
     ├── ReleaseError                   a release cannot be made or published
     └── WaitingForReview       exit 3  people have to decide before the build can go on
 
@@ -71,6 +72,12 @@ class BuildLocked(StoreError):
 
 class ModelError(MirsbError):
     """A model or an image backend failed for good."""
+
+
+class BudgetReached(MirsbError):
+    """The build may not cost more, or make more calls; what is finished is kept."""
+
+    exit_code = 4
 
 
 class ReleaseError(MirsbError):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL.Image import Image as Pixels
 
-from mirsb_build.records import Candidate, ImageSource, ImageSpec, Record, Usage, Verdict, content_hash
+from mirsb_build.records import Candidate, ImageSource, ImageSpec, Record, ReplyKind, Usage, Verdict, content_hash
 from mirsb_build.taxonomy import RelationType
 
 
@@ -58,8 +58,14 @@ class Reply(Record):
     """What a text model answered."""
 
     text: str
+    kind: ReplyKind = "usable"
+    """As far as the model can tell without the schema: usable, truncated, empty, refused, filtered or rejected."""
     usage: Usage = Usage()
+    model: str = ""
+    """The model's own version of its name."""
     response_id: str = ""
+    batch: bool = False
+    """Whether it came with a batch, at a batch's price."""
 
 
 class TextModel(Protocol):

@@ -59,13 +59,24 @@ class Usage(Record):
     """Tokens of one model call."""
 
     prompt_tokens: int = Field(default=0, ge=0)
+    """All of the prompt, cached or not."""
+    cached_tokens: int = Field(default=0, ge=0)
     completion_tokens: int = Field(default=0, ge=0)
+    """All of the answer, reasoning included."""
+    reasoning_tokens: int = Field(default=0, ge=0)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
+
+
+ReplyKind = Literal["usable", "fenced", "chatty", "truncated", "invalid", "empty", "refused", "filtered", "rejected"]
+"""What a reply was: JSON as asked; JSON in a code fence or between sentences; cut off at the token limit; not what the
+schema asks for; nothing; a refusal, in its field or in words; stopped by a content filter; a request not taken."""
 
 
 class ModelCall(Record):
@@ -79,7 +90,11 @@ class ModelCall(Record):
     """Name of the prompt template, for example `decompose/Analogy`."""
     prompt_hash: str
     reply_hash: str
+    outcome: ReplyKind = "usable"
+    """What the reply was, whether or not it could be used in the end."""
     usage: Usage = Usage()
+    cost: float = Field(default=0.0, ge=0)
+    """In the currency of the model's prices."""
 
 
 class Origin(Record):

@@ -20,7 +20,7 @@ from mirsb_build.config import BuildOrder, Profile, check_build_name, load_profi
 from mirsb_build.crossing import cross
 from mirsb_build.errors import BadFile, UnknownName
 from mirsb_build.images import Images, open_backend
-from mirsb_build.llm import Models, open_models
+from mirsb_build.llm import Ledger, Models, open_models
 from mirsb_build.made_with import describe
 from mirsb_build.progress import Step, report
 from mirsb_build.prompts import Prompts, load_prompts
@@ -102,12 +102,13 @@ class Build:
             ]  # a relation type without a prompt is named now, not in the middle of a build
         self.store = Store(order.store)
         self.models = Models(
-            open_models(self.profile.models),
+            open_models(self.profile.models, self.store),
             self.profile.models,
             self.prompts,
             self.taxonomy.policy,
             self.store,
             self.profile.limits.repairs,
+            Ledger(self.name, self.profile.limits.cost, self.profile.limits.calls),
         )
         backend = open_backend(self.profile.images)
         for name in self.relation_types:

@@ -1,6 +1,7 @@
 """Text models: the table of backends, and the engine that asks them by role.
 
-A new backend is a module with a class that implements `ports.TextModel`, and a row here.
+A new backend is a module with a class that implements `ports.TextModel`, a function that opens it for the roles that
+chose it, and a row here.
 """
 
 from __future__ import annotations
@@ -10,22 +11,29 @@ from collections.abc import Mapping
 from mirsb_build.config import ModelChoice
 from mirsb_build.errors import UnknownName
 from mirsb_build.llm.engine import Answer, Models
+from mirsb_build.llm.ledger import Ledger
 from mirsb_build.plugins import load_class
 from mirsb_build.ports import TextModel
+from mirsb_build.store import Store
 
 TEXT_MODELS = {
-    "offline": "mirsb_build.llm.offline:OfflineModel",
+    "offline": "mirsb_build.llm.offline:open_offline",
+    "openai": "mirsb_build.llm.openai_model:open_openai",
 }
+"""Backend -> function that opens the models of all the roles that chose it."""
 
 
-def open_models(choices: Mapping[str, ModelChoice]) -> dict[str, TextModel]:
-    """One client a role; raises UnknownName for a backend that is not in the table."""
-    found: dict[str, TextModel] = {}
+def open_models(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, TextModel]:
+    """One model a role; raises UnknownName for a backend that is not in the table, UsageError for a missing key."""
+    by_backend: dict[str, dict[str, ModelChoice]] = {}
     for role, choice in choices.items():
         if choice.backend not in TEXT_MODELS:
             raise UnknownName("text model backend", choice.backend, TEXT_MODELS, where=f"model of role {role}")
-        found[role] = load_class(TEXT_MODELS[choice.backend])(choice)
+        by_backend.setdefault(choice.backend, {})[role] = choice
+    found: dict[str, TextModel] = {}
+    for backend, chosen in by_backend.items():
+        found |= load_class(TEXT_MODELS[backend])(chosen, store)
     return found
 
 
-__all__ = ["TEXT_MODELS", "Answer", "Models", "open_models"]
+__all__ = ["TEXT_MODELS", "Answer", "Ledger", "Models", "open_models"]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import ValidationError
-
 from mirsb_build.config import ModelChoice
 from mirsb_build.errors import UsageError
+from mirsb_build.llm.ledger import Ledger, cost_of
+from mirsb_build.llm.replies import read_reply
 from mirsb_build.ports import Message, Reply, Request, TextModel
 from mirsb_build.prompts import Prompts
-from mirsb_build.records import Exclusion, ModelCall, Usage, checksum
+from mirsb_build.records import Exclusion, ModelCall, ReplyKind, Usage, checksum
 from mirsb_build.replies import ReplyModel
 from mirsb_build.store import Store
 from mirsb_build.taxonomy import Policy
@@ -23,6 +24,18 @@ R = TypeVar("R", bound=ReplyModel)
 
 Screen = Callable[[R], tuple[R | None, tuple[Exclusion, ...]]]
 """Takes out of a reply what the policy excludes; None when nothing of it may stay."""
+
+TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
+"""Sampling parameters that cut a reply off."""
+
+PROBLEMS: dict[ReplyKind, str] = {
+    "truncated": "the reply was cut off at the token limit",
+    "empty": "the reply was empty",
+    "refused": "the model refused",
+    "filtered": "a content filter stopped the reply",
+    "rejected": "the endpoint does not take the request",
+}
+"""What a reply of a kind says of itself where it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +48,24 @@ class Answer(Generic[R]):
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class _Finished(Generic[R]):
+    """One finished call, as the cache has it, read."""
+
+    request: Request
+    call: ModelCall
+    text: str | None
+    """The reply as far as it may stay; None when the policy takes all of it."""
+    reply: R | None
+    problem: str
+    exclusions: tuple[Exclusion, ...]
+
+
 class Models:
-    """The text models of a build, by role, behind one call cache."""
+    """The text models of a build, by role, behind one call cache and one ledger.
+
+    The same question asked twice at once is one call. All coroutines belong to one event loop.
+    """
 
     def __init__(
         self,
@@ -46,6 +75,7 @@ class Models:
         policy: Policy,
         store: Store,
         repairs: int,
+        ledger: Ledger,
     ) -> None:
         self._clients = clients
         self._choices = choices
@@ -53,6 +83,8 @@ class Models:
         self._policy = policy
         self._store = store
         self._repairs = repairs
+        self._ledger = ledger
+        self._under_way: dict[str, asyncio.Task[dict[str, Any]]] = {}
         self.calls_made = 0
         """Calls that reached a model since this object was made."""
 
@@ -67,14 +99,15 @@ class Models:
             messages=template.render(variables),
             reply_schema=template.reply_schema,
             variables=dict(variables),
-            sampling=choice.sampling,
+            sampling=choice.sampling | ({"reasoning_effort": e} if (e := choice.reasoning_effort) else {}),
             sample=sample,
         )
 
     def identity(self, role: str, prompt: str) -> list[object]:
         """What the answers of a role to a prompt depend on, beside the variables: for the keys of shards."""
         choice = self._choice(role)
-        return [choice.backend, choice.model, choice.sampling, self._prompts[prompt].hash, self._repairs]
+        asked = [choice.backend, choice.model, choice.sampling, choice.reasoning_effort]
+        return [*asked, self._prompts[prompt].hash, self._repairs]
 
     def _choice(self, role: str) -> ModelChoice:
         if role not in self._choices:
@@ -93,41 +126,79 @@ class Models:
         screen: Screen[R],
         sample: int = 0,
     ) -> Answer[R]:
-        """Ask one question; an unusable reply is asked for again, with what was wrong, at most `repairs` times."""
+        """Ask one question; an unusable reply is asked for again, with what was wrong, at most `repairs` times.
+
+        A reply that was cut off gets twice the tokens once, beside the repairs. Raises BudgetReached, and ModelError
+        where the endpoint gives no answer at all.
+        """
         request = self.request(role, prompt, variables, sample)
         calls: list[ModelCall] = []
-        problem = "no reply"
-        for _ in range(self._repairs + 1):
-            call, text, exclusions = await self._call(request, reply_model, screen)
-            calls.append(call)
-            if text is None:
-                return Answer(None, tuple(calls), exclusions)
-            try:
-                return Answer(reply_model.model_validate_json(text), tuple(calls), exclusions)
-            except ValidationError as error:
-                problem = _problem(error)
-                request = _asked_again(request, text, problem)
-        return Answer(None, tuple(calls), problem=f"the reply stayed unusable after {len(calls)} calls: {problem}")
+        repairs = self._repairs
+        while True:
+            finished = await self._finished(request, reply_model, screen)
+            calls.append(finished.call)
+            if finished.reply is not None or finished.text is None:
+                return Answer(finished.reply, tuple(calls), finished.exclusions)
+            longer = _with_more_tokens(request) if finished.call.outcome == "truncated" else None
+            if longer is not None and not any(c.outcome == "truncated" for c in calls[:-1]):
+                request = longer
+                continue
+            if repairs == 0 or finished.call.outcome == "rejected":
+                break
+            repairs -= 1
+            request = _asked_again(finished)
+        unusable = f"the reply stayed unusable after {len(calls)} calls: {finished.problem}"
+        return Answer(None, tuple(calls), problem=unusable)
 
-    async def _call(
-        self, request: Request, reply_model: type[R], screen: Screen[R]
-    ) -> tuple[ModelCall, str | None, tuple[Exclusion, ...]]:
-        """One finished call, from the cache or the model: its record, the text that may stay, what was excluded."""
+    async def _finished(self, request: Request, reply_model: type[R], screen: Screen[R]) -> _Finished[R]:
+        """One finished call, from the cache or the model."""
         kept = self._store.get_call(request.key)
         if kept is None:
+            return self._read(request, await self._made(request, reply_model, screen), reply_model)
+        text, exclusions = self._screened(kept["reply"], reply_model, screen)
+        if text != kept["reply"]:  # the policy grew since: what it now excludes does not stay in the cache either
+            self._forget_repairs(self._read(request, kept, reply_model), reply_model)
+            kept |= {"reply": text, "exclusions": kept["exclusions"] + [e.model_dump() for e in exclusions]}
+            self._store.put_call(request.key, kept)
+        return self._read(request, kept, reply_model)
+
+    async def _made(self, request: Request, reply_model: type[R], screen: Screen[R]) -> dict[str, Any]:
+        """A call that is made now; if the same one is under way, that one."""
+        key = request.key
+        if key not in self._under_way:
+            task = asyncio.ensure_future(self._make(request, reply_model, screen))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        return await asyncio.shield(self._under_way[key])
+
+    async def _make(self, request: Request, reply_model: type[R], screen: Screen[R]) -> dict[str, Any]:
+        self._ledger.start()
+        try:
             started = time.monotonic()
             reply = await self._clients[request.role].complete(request)
             self.calls_made += 1
             text, exclusions = self._screened(reply.text, reply_model, screen)
             kept = _entry(request, reply, text, exclusions, time.monotonic() - started)
             self._store.put_call(request.key, kept)
-        else:
-            text, exclusions = self._screened(kept["reply"], reply_model, screen)
-            exclusions = (*(Exclusion(**e) for e in kept["exclusions"]), *exclusions)
-            if text != kept["reply"]:  # the policy grew since: what it now excludes does not stay in the cache either
-                self._forget_repairs(request, kept["reply"], reply_model)
-                kept |= {"reply": text, "exclusions": [e.model_dump() for e in exclusions]}
-                self._store.put_call(request.key, kept)
+            return kept
+        finally:
+            self._ledger.end()
+
+    def _read(self, request: Request, kept: Mapping[str, Any], reply_model: type[R]) -> _Finished[R]:
+        """What the cache has of a call, as records cite it."""
+        text: str | None = kept["reply"]
+        kind: ReplyKind = kept.get("kind_of_reply", "usable")
+        reply: R | None = None
+        problem = PROBLEMS.get(kind, "")
+        if kind == "rejected":
+            problem = f"{problem}: {text}"
+        elif text is not None and kind in ("usable", "truncated"):
+            reply, read, wrong = read_reply(reply_model, text)
+            if reply is not None or kind == "usable":
+                kind, problem = read, wrong
+        usage = Usage(**kept["usage"])
+        cost = cost_of(usage, self._choice(request.role).prices, batch=bool(kept.get("batch")))
+        self._ledger.note(request.key, cost)
         call = ModelCall(
             id=request.key,
             role=request.role,
@@ -135,21 +206,21 @@ class Models:
             prompt=request.prompt,
             prompt_hash=request.prompt_hash,
             reply_hash=checksum(text or ""),
-            usage=Usage(**kept["usage"]),
+            outcome=kind,
+            usage=usage,
+            cost=round(cost, 9),
         )
-        return call, text, exclusions
+        return _Finished(request, call, text, reply, problem, tuple(Exclusion(**e) for e in kept["exclusions"]))
 
-    def _forget_repairs(self, request: Request, text: str | None, reply_model: type[R]) -> None:
+    def _forget_repairs(self, finished: _Finished[R], reply_model: type[R]) -> None:
         """Drop the calls that asked for an unusable reply again, because they quote it."""
-        while text is not None:
-            try:
-                reply_model.model_validate_json(text)
-                return
-            except ValidationError as error:
-                request = _asked_again(request, text, _problem(error))
+        while finished.reply is None and finished.text is not None:
+            request = _asked_again(finished)
             kept = self._store.get_call(request.key)
+            if kept is None:
+                return
             self._store.forget_call(request.key)
-            text = kept["reply"] if kept else None
+            finished = self._read(request, kept, reply_model)
 
     def _screened(
         self, text: str | None, reply_model: type[R], screen: Screen[R]
@@ -157,15 +228,15 @@ class Models:
         """The text as far as it may stay, and what was taken out of it."""
         if text is None:
             return None, ()
-        try:
-            reply = reply_model.model_validate_json(text)
-        except ValidationError:
+        reply, _, _ = read_reply(reply_model, text)
+        if reply is None:
             hit = self._policy.screen_unread(text)
             return (None, (hit,)) if hit else (text, ())
         allowed, exclusions = screen(reply)
-        if not exclusions:
-            return text, ()
-        return (allowed.model_dump_json() if allowed else None), exclusions
+        if exclusions:
+            return (allowed.model_dump_json() if allowed else None), exclusions
+        hit = self._policy.screen_unread(text) if not text.lstrip().startswith("{") else None
+        return (reply.model_dump_json() if hit else text), ()
 
 
 def _entry(
@@ -176,22 +247,28 @@ def _entry(
         "kind": "text",
         "request": request.model_dump(mode="json", exclude={"variables"}),
         "reply": text,
+        "kind_of_reply": reply.kind,
         "exclusions": [e.model_dump() for e in exclusions],
         "usage": reply.usage.model_dump(),
+        "model": reply.model,
         "response_id": reply.response_id,
+        "batch": reply.batch,
         "seconds": round(seconds, 4),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a reply."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(p) for p in first['loc']) or 'reply'}: {first['msg']}"
-
-
-def _asked_again(request: Request, text: str, problem: str) -> Request:
-    """The same question with the unusable reply and what was wrong with it."""
-    again = f"That reply cannot be used: {problem}. Answer with one JSON object that fits the schema and nothing else."
-    more = (Message(role="assistant", content=text), Message(role="user", content=again))
+def _asked_again(finished: _Finished[R]) -> Request:
+    """The same question once more: with the reply and what was wrong with it, or, where there is no reply, afresh."""
+    request = finished.request
+    if finished.call.outcome != "invalid":
+        return request.model_copy(update={"sample": request.sample + 1})
+    again = f"That reply cannot be used: {finished.problem}. Answer with one JSON object that fits the schema, no more."
+    more = (Message(role="assistant", content=finished.text or ""), Message(role="user", content=again))
     return request.model_copy(update={"messages": (*request.messages, *more)})
+
+
+def _with_more_tokens(request: Request) -> Request | None:
+    """The same question with twice the tokens for its reply; None where the request sets no limit."""
+    limits = {name: 2 * request.sampling[name] for name in TOKEN_LIMITS if request.sampling.get(name)}
+    return request.model_copy(update={"sampling": request.sampling | limits}) if limits else None

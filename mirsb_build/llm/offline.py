@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from mirsb_build.config import ModelChoice
@@ -18,6 +18,7 @@ from mirsb_build.errors import ModelError
 from mirsb_build.ports import Reply, Request
 from mirsb_build.records import Usage, content_hash
 from mirsb_build.replies import Decomposition, DescribedPicture, ReplyModel, SeedList, WrittenSeed
+from mirsb_build.store import Store
 from mirsb_build.taxonomy import Facet, Part, RelationType, RiskCategory, SketchPicture
 
 OPENERS = (
@@ -64,9 +65,6 @@ NAMED_BY: dict[Fault, str] = {"tells": "leakage", "miscounts": "structure", "rep
 class OfflineModel:
     """Plays the seed writer and the revisor without a network, a key or a GPU."""
 
-    def __init__(self, choice: ModelChoice) -> None:
-        self._model = choice.model
-
     async def complete(self, request: Request) -> Reply:
         """The grammar's answer; usage counts words, so that a plan has something to add up."""
         if request.role == "seed_writer":
@@ -79,6 +77,12 @@ class OfflineModel:
         text = answer.model_dump_json()
         words = sum(len(m.content.split()) for m in request.messages)
         return Reply(text=text, usage=Usage(prompt_tokens=words, completion_tokens=len(text.split())))
+
+
+def open_offline(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, OfflineModel]:
+    """The grammar, for every role that chose it."""
+    grammar = OfflineModel()
+    return dict.fromkeys(choices, grammar)
 
 
 def write_seeds(category: RiskCategory, count: int, avoid: Sequence[str]) -> SeedList:
