@@ -18,22 +18,27 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from mirsb_build import DEFAULT_STORE
-from mirsb_build.config import BuildOrder, Runner
+from mirsb_build.config import BuildOrder, Profile
 from mirsb_build.records import Candidate
 from mirsb_build.session import Build, EachShard, Outcome, Pass, Work, open_build
 from mirsb_build.views import write_report
 
 WAITING = "Waiting for review"
+SHARDS_IN_A_BATCH = 256
 
 
 @flow(name="build-mirsb", persist_result=False)
 def build_mirsb(
-    build: str, profile: str = "offline", store: str = DEFAULT_STORE, settings: list[str] | None = None
+    build: str,
+    profile: str = "offline",
+    store: str = DEFAULT_STORE,
+    settings: list[str] | None = None,
+    retry_dead: bool = False,
 ) -> State[Any]:
     """Run a build as far as it goes: to a release, or to the point where people have to decide."""
-    order = BuildOrder(build=build, profile=profile, store=store, settings=tuple(settings or ()))
+    order = BuildOrder(build=build, profile=profile, store=store, settings=tuple(settings or ()), retry_dead=retry_dead)
     opened = open_build(order)
-    with opened.working(), task_runner(opened.profile.runner) as runner:
+    with opened.working(), task_runner(opened.profile) as runner:
         outcome = seven_stages(opened, partial(run_shards, runner))
         opened.finish(outcome)
         write_report(opened.store, opened.name)
@@ -61,7 +66,7 @@ def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
     items = each_shard(build, build.review_export, passed)
     instances = each_shard(build, build.review_import(build.decisions_on(items)), passed)
     awaiting = sum(instance.outcome == "awaiting" for instance in instances)
-    if not awaiting:
+    if not awaiting and any(instance.outcome == "accepted" for instance in instances):
         each_shard(build, build.publish, instances)
     return Outcome(candidates=len(candidates), passed=len(passed), rounds=round, awaiting=awaiting)
 
@@ -81,6 +86,8 @@ def run_shard(build: Build, work: Work) -> list[Any]:
     return build.run(work)
 
 
-def task_runner(runner: Runner) -> TaskRunner[Any]:
-    """The task runner that the profile asks for."""
-    return cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=runner.workers))
+def task_runner(profile: Profile) -> TaskRunner[Any]:
+    """The task runner that the profile asks for; batches want all shards to wait at once, so that they are large."""
+    batches = any(choice.mode == "batch" for choice in profile.models.values())
+    workers = max(profile.runner.workers, SHARDS_IN_A_BATCH if batches else 0)
+    return cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=workers))

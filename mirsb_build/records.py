@@ -225,6 +225,8 @@ class Candidate(Identified):
     """What the checks of the round before asked for."""
     prompt: str = ""
     pictures: tuple[Picture, ...] = ()
+    sample: int = Field(default=0, ge=0)
+    """First sample of the reply that was asked for in this round; above 0 where a dead candidate was retried."""
     calls: tuple[ModelCall, ...] = ()
     """Model calls of this round."""
     verdicts: tuple[Verdict, ...] = ()

@@ -18,16 +18,16 @@ from pydantic import BaseModel
 from mirsb_build.checks import open_checks
 from mirsb_build.config import BuildOrder, Profile, check_build_name, load_profile
 from mirsb_build.crossing import cross
-from mirsb_build.errors import BadFile, UnknownName
+from mirsb_build.errors import BadFile, UnknownName, UsageError
 from mirsb_build.images import Images, open_backend
 from mirsb_build.llm import Ledger, Models, open_models
 from mirsb_build.made_with import describe
 from mirsb_build.progress import Step, report
-from mirsb_build.prompts import Prompts, load_prompts
+from mirsb_build.prompts import REFERENCE, ROLES, Prompts, load_prompts
 from mirsb_build.records import Candidate, Decision, MadeWith, ReviewItem, SeedBatch, SeedOrder
 from mirsb_build.review import DecisionLog, simulate
-from mirsb_build.stages import Stage
-from mirsb_build.stages.decompose import Decompose, prompt_name
+from mirsb_build.stages import Stage, decompose, seeds
+from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
 from mirsb_build.stages.publish import Publish
 from mirsb_build.stages.review_export import ReviewExport
@@ -96,11 +96,9 @@ class Build:
         self.relation_types = [
             self.taxonomy.relation_type(n).name for n in self.profile.relation_types or self.taxonomy.relation_types
         ]
-        for name in self.relation_types:
-            self.prompts[
-                prompt_name(name)
-            ]  # a relation type without a prompt is named now, not in the middle of a build
+        _check_roles(self.profile)
         self.store = Store(order.store)
+        self.ledger = Ledger(self.name, self.profile.limits.cost, self.profile.limits.calls)
         self.models = Models(
             open_models(self.profile.models, self.store),
             self.profile.models,
@@ -108,8 +106,12 @@ class Build:
             self.taxonomy.policy,
             self.store,
             self.profile.limits.repairs,
-            Ledger(self.name, self.profile.limits.cost, self.profile.limits.calls),
+            self.ledger,
         )
+        # A role without a model, or a relation type without a prompt, is named now and not in the middle of a build.
+        self.models.identity(seeds.ROLE, seeds.PROMPT)
+        for name in self.relation_types:
+            self.models.identity(decompose.ROLE, decompose.prompt_name(name))
         backend = open_backend(self.profile.images)
         for name in self.relation_types:
             layout = self.taxonomy.relation_type(name).layout
@@ -118,6 +120,7 @@ class Build:
         self.images = Images(backend, self.store)
         self.checks = open_checks(self.profile.checks, self.taxonomy)
         self._portal: BlockingPortal | None = None
+        self._again: dict[str, int] = {}
 
     # The stages, each with what it needs.
 
@@ -127,7 +130,7 @@ class Build:
 
     @cached_property
     def decompose(self) -> Decompose:
-        return Decompose(self.models, self.taxonomy)
+        return Decompose(self.models, self.taxonomy, self._again)
 
     @cached_property
     def synthesize(self) -> Synthesize:
@@ -193,7 +196,17 @@ class Build:
         shard = self.store.read_shard(self.name, work.stage.name, work.round, work.n, work.stage.returns)
         if shard is None or shard.key != work.key:
             return None
+        if self.order.retry_dead and work.stage.name == decompose.Decompose.name:
+            dead = [c for c in shard.records if c.problem is not None]
+            self._again |= {c.id: c.sample + len(c.calls) for c in dead}
+            if dead:
+                return None
         return shard.records if work.stage.intact(shard.records) else None
+
+    def account(self, records: Sequence[Any]) -> None:
+        """Count the calls of finished records towards the budget."""
+        for call in (call for record in records for call in getattr(record, "calls", ())):
+            self.ledger.note(call.id, call.cost)
 
     def run(self, work: Work) -> list[Any]:
         """Make one shard and keep it."""
@@ -213,7 +226,7 @@ class Build:
             self._portal = portal
             note = {
                 "build": self.name,
-                "order": self.order.model_dump(mode="json"),
+                "order": self.order.model_dump(mode="json", exclude={"retry_dead"}),
                 "profile": self.profile.model_dump(mode="json"),
                 "risk_categories": self.categories,
                 "relation_types": {n: self.taxonomy.relation_type(n).family for n in self.relation_types},
@@ -240,6 +253,7 @@ class Pass:
         found = {work.n: build.finished(work) for work in works}
         self._results = {n: result for n, result in found.items() if result is not None}
         self.missing = [work for work in works if work.n not in self._results]
+        build.account(self.records())
         self._step = Step(stage.name, round, 0, len(records))
         self._tell(sum(len(work.records) for work in works if work.n in self._results))
 
@@ -280,6 +294,18 @@ def only_finished(build: Build, stage: Stage[In, Out], records: Sequence[In], ro
 def open_build(order: BuildOrder) -> Build:
     """Put a build together; raises UsageError for what the user got wrong."""
     return Build(order)
+
+
+def _check_roles(profile: Profile) -> None:
+    """Raise for a role that nothing plays, and for a budget that nobody can keep account of."""
+    for role, choice in profile.models.items():
+        if role not in ROLES and not role.startswith(REFERENCE):
+            raise UnknownName("role", role, [*ROLES, REFERENCE], where=f"profile {profile.name}")
+        if profile.limits.cost is not None and choice.prices is None and choice.backend != "offline":
+            raise UsageError(
+                f"profile {profile.name}: --max-cost needs the prices of every model, and {role!r} has none; "
+                f"add models.{role}.prices, or limit the calls with --max-calls"
+            )
 
 
 def _folder(name: str) -> Path:

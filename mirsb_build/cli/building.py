@@ -26,12 +26,15 @@ def build(
     category: options.Categories = None,
     relation: options.Relations = None,
     limit: options.Limit = None,
+    max_cost: options.MaxCost = None,
+    max_calls: options.MaxCalls = None,
+    retry_dead: options.RetryDead = False,
     store: options.StoreUrl = options.STORE,
     as_json: options.Json = False,
 ) -> None:
     """Run a build, or go on with it; what is finished is not done again."""
-    changed = options.settings_of(settings, seeds_per_category, category, relation, limit)
-    _run(_order(build, profile, store, changed), as_json)
+    changed = options.settings_of(settings, seeds_per_category, category, relation, limit, max_cost, max_calls)
+    _run(_order(build, profile, store, changed).model_copy(update={"retry_dead": retry_dead}), as_json)
 
 
 def plan(
@@ -42,6 +45,8 @@ def plan(
     category: options.Categories = None,
     relation: options.Relations = None,
     limit: options.Limit = None,
+    max_cost: options.MaxCost = None,
+    max_calls: options.MaxCalls = None,
     store: options.StoreUrl = options.STORE,
     as_json: options.Json = False,
 ) -> None:
@@ -49,7 +54,7 @@ def plan(
     from mirsb_build.cli import show
     from mirsb_build.session import open_build
 
-    changed = options.settings_of(settings, seeds_per_category, category, relation, limit)
+    changed = options.settings_of(settings, seeds_per_category, category, relation, limit, max_cost, max_calls)
     what_is_left = _plan(open_build(_order(build, profile, store, changed)))
     show.json_of(what_is_left) if as_json else show.plan(what_is_left)
 

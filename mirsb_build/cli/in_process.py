@@ -36,7 +36,8 @@ def run_flow(order: BuildOrder) -> None:
     from flows.build_mirsb import build_mirsb
 
     with _server():
-        state = build_mirsb(order.build, order.profile, order.store, list(order.settings), return_state=True)
+        settings = list(order.settings)
+        state = build_mirsb(order.build, order.profile, order.store, settings, order.retry_dead, return_state=True)
     if not state.is_completed():
         state.result(raise_on_failure=True)
         raise MirsbError(f"build {order.build}: the flow ended as {state.name}: {state.message}")

@@ -25,6 +25,11 @@ Categories = Annotated[
 ]
 Relations = Annotated[list[str] | None, typer.Option("--relation", help="Only this relation type; may be given again.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many candidates, spread over the cells.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", help="Stop before the build costs more than this.")]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop before the build makes more model calls.")]
+RetryDead = Annotated[
+    bool, typer.Option("--retry-dead", help="Ask again for candidates whose replies stayed unusable.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 STORE = DEFAULT_STORE
@@ -36,6 +41,8 @@ def settings_of(
     categories: list[str] | None,
     relations: list[str] | None,
     limit: int | None,
+    max_cost: float | None,
+    max_calls: int | None,
 ) -> tuple[str, ...]:
     """The short options written as settings, after those given with --set."""
     short = {
@@ -43,6 +50,8 @@ def settings_of(
         "seeds.categories": categories or None,
         "relation_types": relations or None,
         "limits.candidates": limit,
+        "limits.cost": max_cost,
+        "limits.calls": max_calls,
     }
     return (*(settings or ()), *(f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None))
 

@@ -172,8 +172,27 @@ def status(result: Funnel) -> None:
     console.print(
         f"{result.calls} model calls, {result.tokens:,} tokens, cost {result.cost:.2f}; {result.images} images"
     )
+    if set(result.replies) - {"usable"}:
+        console.print("replies: " + ", ".join(f"{count} {kind}" for kind, count in result.replies.items()))
+    for why, count in result.dead_because.items():
+        console.print(f"  {count} dead: {why}", markup=False)
+    if result.cost:
+        console.print(_spending_table(result))
     console.print(_check_table(result))
     console.print(_cell_table(result))
+
+
+def _spending_table(result: Funnel) -> Table:
+    table = Table(title="calls, tokens and cost", title_justify="left", box=None)
+    for name in ("stage", "role", "model"):
+        table.add_column(name)
+    for name in ("calls", "tokens in", "tokens out", "cost"):
+        table.add_column(name, justify="right")
+    for spend in result.spending:
+        stage = f"{spend.stage}, round {spend.round}" if spend.round else spend.stage
+        tokens = f"{spend.usage.prompt_tokens:,}", f"{spend.usage.completion_tokens:,}"
+        table.add_row(stage, spend.role, spend.model, f"{spend.calls:,}", *tokens, f"{spend.cost:.2f}")
+    return table
 
 
 def _check_table(result: Funnel) -> Table:

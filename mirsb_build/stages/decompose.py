@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mirsb_build.llm import Models
 from mirsb_build.records import Candidate, Exclusion, Picture, content_hash
 from mirsb_build.replies import Decomposition
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, all_of
 from mirsb_build.taxonomy import Taxonomy
 
 ROLE = "revisor"
@@ -24,7 +23,8 @@ class Decompose(Stage[Candidate, Candidate]):
 
     Takes candidates as the round before left them; returns them in the next round, with `prompt` and `pictures` (2-4
     descriptions) set, or with `problem` set where the model's reply stayed unusable, or with `excluded` set where it
-    hit the policy. Raises nothing for a single candidate's sake.
+    hit the policy. Raises nothing for a single candidate's sake; BudgetReached and ModelError end the stage once the
+    calls under way are over, and those are kept.
     Method: arXiv 2601.14127, "Revisor".
     """
 
@@ -32,9 +32,11 @@ class Decompose(Stage[Candidate, Candidate]):
     returns = Candidate
     version = "1"
 
-    def __init__(self, models: Models, taxonomy: Taxonomy) -> None:
+    def __init__(self, models: Models, taxonomy: Taxonomy, again: Mapping[str, int] | None = None) -> None:
+        """`again` maps the ids of candidates that are retried to the first sample that was not asked for yet."""
         self._models = models
         self._taxonomy = taxonomy
+        self._again = again or {}
 
     def key(self, records: Sequence[Candidate]) -> str:
         relation_types = sorted({r.relation_type for r in records})
@@ -52,7 +54,7 @@ class Decompose(Stage[Candidate, Candidate]):
         )
 
     async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
-        return list(await asyncio.gather(*(self._rewrite(candidate) for candidate in records)))
+        return await all_of([self._rewrite(candidate) for candidate in records])
 
     def variables(self, candidate: Candidate) -> dict[str, object]:
         """What the prompt is rendered with."""
@@ -70,7 +72,12 @@ class Decompose(Stage[Candidate, Candidate]):
 
     async def _rewrite(self, candidate: Candidate) -> Candidate:
         answer = await self._models.ask(
-            ROLE, prompt_name(candidate.relation_type), self.variables(candidate), Decomposition, self._screen
+            ROLE,
+            prompt_name(candidate.relation_type),
+            self.variables(candidate),
+            Decomposition,
+            self._screen,
+            sample=self._again.get(candidate.id, 0),
         )
         reply = answer.reply
         return Candidate(
@@ -85,6 +92,7 @@ class Decompose(Stage[Candidate, Candidate]):
                 Picture(description=p.description, keywords=tuple(p.keywords))
                 for p in (reply.pictures if reply else ())
             ),
+            sample=self._again.get(candidate.id, 0),
             calls=answer.calls,
             problem=answer.problem,
             excluded=next(iter(answer.exclusions), None),

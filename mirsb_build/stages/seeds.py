@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from mirsb_build.llm import Models
 from mirsb_build.records import Exclusion, ModelCall, Origin, SeedBatch, SeedOrder, SeedQuery, content_hash
 from mirsb_build.replies import SeedList
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, all_of
 from mirsb_build.taxonomy import RiskCategory, Taxonomy
 
 ROLE = "seed_writer"
@@ -45,7 +45,7 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
         )
 
     async def run(self, records: Sequence[SeedOrder]) -> list[SeedBatch]:
-        return [await self._write(order) for order in records]
+        return await all_of([self._write(order) for order in records])
 
     def variables(self, category: RiskCategory, known: Sequence[str]) -> dict[str, object]:
         """What the prompt is rendered with, when the category has the `known` seeds already."""

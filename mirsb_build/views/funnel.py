@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
-from mirsb_build.records import Record, Usage
+from mirsb_build.records import ModelCall, Record, Usage
 from mirsb_build.views.history import History
 
 
@@ -29,6 +30,19 @@ class CheckCount(Record):
     passed: int
     failed: int
     abstained: int
+
+
+class Spend(Record):
+    """What one role's model took in one stage and round."""
+
+    role: str
+    model: str
+    stage: str
+    round: int
+    """0 for the seeds."""
+    calls: int
+    usage: Usage
+    cost: float
 
 
 class Funnel(Record):
@@ -58,7 +72,12 @@ class Funnel(Record):
     calls: int
     tokens: int
     cost: float
-    """In the profile's currency; the offline models cost nothing."""
+    """In the currency of the profile's prices."""
+    spending: tuple[Spend, ...]
+    replies: dict[str, int]
+    """How many replies were what: usable, fenced, truncated, refused, ..."""
+    dead_because: dict[str, int]
+    """Why candidates are dead, and how many."""
     images: int
     checks: tuple[CheckCount, ...]
     cells: tuple[Cell, ...]
@@ -94,7 +113,10 @@ def funnel(history: History) -> Funnel:
         release=release.version if release else None,
         calls=sum(1 for _ in history.calls()),
         tokens=usage.prompt_tokens + usage.completion_tokens,
-        cost=0.0,
+        cost=math.fsum(call.cost for call in history.calls()),
+        spending=_spending(history),
+        replies=dict(Counter(call.outcome for call in history.calls()).most_common()),
+        dead_because=dict(Counter(p for a in history.attempts.values() if (p := a[-1].problem)).most_common()),
         images=len({p.image.id for a in attempts for p in a.pictures if p.image}),
         checks=_checks(history),
         cells=_cells(history, states),
@@ -120,6 +142,24 @@ def _checks(history: History) -> tuple[CheckCount, ...]:
         )
         for name in names
         for round in rounds
+    )
+
+
+def _spending(history: History) -> tuple[Spend, ...]:
+    groups: dict[tuple[str, int, str, str], list[ModelCall]] = {}
+    for stage, round, call in history.calls_by_stage():
+        groups.setdefault((stage, round, call.role, call.model), []).append(call)
+    return tuple(
+        Spend(
+            role=role,
+            model=model,
+            stage=stage,
+            round=round,
+            calls=len(calls),
+            usage=sum((call.usage for call in calls), Usage()),
+            cost=math.fsum(call.cost for call in calls),
+        )
+        for (stage, round, role, model), calls in sorted(groups.items(), key=lambda group: group[0][1:])
     )
 
 

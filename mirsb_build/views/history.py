@@ -66,13 +66,18 @@ class History:
 
     def calls(self) -> Iterator[ModelCall]:
         """Every model call that the build rests on, once."""
+        return (call for _, _, call in self.calls_by_stage())
+
+    def calls_by_stage(self) -> Iterator[tuple[str, int, ModelCall]]:
+        """Every model call that the build rests on, once, with its stage and round (0 for the seeds)."""
+        made = [("seeds", 0, call) for batch in self.batches for call in batch.calls]
+        attempts = [attempt for group in self.attempts.values() for attempt in group]
+        made += [("decompose", attempt.round, call) for attempt in attempts for call in attempt.calls]
         seen: set[str] = set()
-        groups = [batch.calls for batch in self.batches]
-        groups += [attempt.calls for attempts in self.attempts.values() for attempt in attempts]
-        for call in (call for group in groups for call in group):
+        for stage, round, call in made:
             if call.id not in seen:
                 seen.add(call.id)
-                yield call
+                yield stage, round, call
 
     def exclusions(self) -> Iterator[Exclusion]:
         """What the policy dropped: seeds, then candidates."""

@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
-from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, ModelCall, Record, Usage
+from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, Record
 from mirsb_build.store import Store
 from mirsb_build.views.charts import Bar, YieldGrid, by_family, check_bars, funnel_bars, yield_grid
 from mirsb_build.views.funnel import Funnel, funnel
@@ -74,17 +74,6 @@ class Reason(Record):
     example: str
 
 
-class Spent(Record):
-    """The calls that one model took in one role and round."""
-
-    role: str
-    model: str
-    round: int
-    """0 for the seeds."""
-    calls: int
-    usage: Usage
-
-
 class Page(Record):
     """Everything that the template shows."""
 
@@ -97,7 +86,6 @@ class Page(Record):
     not_passed: tuple[Card, ...]
     story: tuple[Candidate, ...]
     """One candidate that failed and passed later, round by round."""
-    spent: tuple[Spent, ...]
     made_with: MadeWith
     models: dict[str, str]
     settings: tuple[str, ...]
@@ -129,7 +117,6 @@ def page_of(history: History) -> Page:
         sheets=_sheets(cards, families),
         not_passed=_not_passed(cards),
         story=_story(history),
-        spent=_spent(history),
         made_with=MadeWith.model_validate(history.note["made_with"]),
         models={role: f"{choice['backend']}/{choice['model']}" for role, choice in sorted(profile["models"].items())},
         settings=tuple(history.note["order"]["settings"]),
@@ -272,20 +259,3 @@ def _reasons(history: History) -> tuple[Reason, ...]:
         for (check, _), found in wordings.items()
     ]
     return tuple(sorted(reasons, key=lambda reason: -reason.count)[:REASONS_SHOWN])
-
-
-def _spent(history: History) -> tuple[Spent, ...]:
-    """Each call once, where the build first made it; the sums are the funnel's."""
-    calls: dict[str, tuple[int, ModelCall]] = {}
-    for call in (call for batch in history.batches for call in batch.calls):
-        calls.setdefault(call.id, (0, call))
-    for attempt in (attempt for attempts in history.attempts.values() for attempt in attempts):
-        for call in attempt.calls:
-            calls.setdefault(call.id, (attempt.round, call))
-    groups: dict[tuple[int, str, str], list[Usage]] = {}
-    for round, call in calls.values():
-        groups.setdefault((round, call.role, call.model), []).append(call.usage)
-    return tuple(
-        Spent(role=role, model=model, round=round, calls=len(usages), usage=sum(usages, Usage()))
-        for (round, role, model), usages in sorted(groups.items())
-    )
