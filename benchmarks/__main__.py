@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.results import keep, show
 
-BENCHMARKS = ("commands", "orchestration")
+BENCHMARKS = ("commands", "engine", "orchestration")
 
 
 def main(names: list[str]) -> int:

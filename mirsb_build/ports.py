@@ -6,15 +6,30 @@ as real as the paid ones, only local.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL.Image import Image as Pixels
 
-from mirsb_build.records import Candidate, ImageSource, ImageSpec, Record, ReplyKind, Usage, Verdict, content_hash
+from mirsb_build.records import (
+    Candidate,
+    Exclusion,
+    ImageSource,
+    ImageSpec,
+    ModelCall,
+    Record,
+    ReplyKind,
+    Usage,
+    Verdict,
+    content_hash,
+)
+from mirsb_build.replies import ReplyModel
 from mirsb_build.taxonomy import RelationType
+
+R = TypeVar("R", bound=ReplyModel)
 
 
 class Message(Record):
@@ -22,6 +37,8 @@ class Message(Record):
 
     role: str
     content: str
+    images: tuple[str, ...] = ()
+    """Blobs that are shown after the text, as `<sha256>.<extension>`."""
 
 
 class Request(Record):
@@ -37,21 +54,26 @@ class Request(Record):
     prompt_hash: str
     messages: tuple[Message, ...]
     reply_schema: dict[str, Any]
+    """Empty for a free-form reply."""
     variables: dict[str, Any]
     sampling: dict[str, Any] = {}
     sample: int = 0
     """Which of several samples of the same question this is."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """SHA-256 of what the answer depends on: the key in the call cache."""
         return content_hash(
             self.model,
-            [m.model_dump() for m in self.messages],
+            [m.model_dump(exclude_defaults=True) for m in self.messages],
             self.reply_schema,
             self.sampling,
             self.sample,
         )
+
+    def changed(self, **values: Any) -> Request:
+        """The same request but for some fields; a copy made by pydantic would keep the old key."""
+        return Request(**{name: getattr(self, name) for name in Request.model_fields} | values)
 
 
 class Reply(Record):
@@ -73,6 +95,53 @@ class TextModel(Protocol):
 
     async def complete(self, request: Request) -> Reply:
         """Answer one request; raises ModelError when there is no answer to be had."""
+        ...
+
+
+Screen = Callable[[R], tuple[R | None, tuple[Exclusion, ...]]]
+"""Takes out of a reply what the policy excludes; None when nothing of it may stay."""
+
+
+@dataclass(frozen=True)
+class Answer(Generic[R]):
+    """What came of one question: a reply, or a problem, or nothing but exclusions; and every call it took."""
+
+    reply: R | None
+    calls: tuple[ModelCall, ...]
+    exclusions: tuple[Exclusion, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """A free-form reply. Its text is for the code that asked: it goes into no record, log or release."""
+
+    text: str = field(repr=False)
+    call: ModelCall
+    kind: ReplyKind
+
+
+class Asker(Protocol):
+    """The text models of a build, by role, for what may not know how they are asked."""
+
+    def identity(self, role: str, prompt: str | None = None) -> list[object]:
+        """What a role's replies depend on beside the variables; raises UsageError where nothing plays the role."""
+        ...
+
+    async def ask(
+        self,
+        role: str,
+        prompt: str,
+        variables: Mapping[str, Any],
+        reply_model: type[R],
+        screen: Screen[R],
+        sample: int = 0,
+    ) -> Answer[R]:
+        """Ask one question by a prompt template; raises BudgetReached or ModelError when no more can be asked."""
+        ...
+
+    async def say(self, role: str, messages: Sequence[Message], sample: int = 0) -> Said:
+        """Ask one free-form question; raises BudgetReached or ModelError when no more can be asked."""
         ...
 
 
@@ -138,4 +207,19 @@ class Check(Protocol):
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         """Pass, fail or abstain, with score, threshold, reason and, on fail, feedback for the revisor."""
+        ...
+
+
+@runtime_checkable
+class ModelCheck(Protocol):
+    """A check that asks models, and is therefore asked last: only of candidates that every other check lets through."""
+
+    name: str
+    version: str
+    options: dict[str, Any]
+    identity: list[object]
+    """The models and prompts that its verdicts depend on."""
+
+    async def judge(self, candidate: Candidate) -> Verdict:
+        """Like a check's; raises BudgetReached or ModelError when no more can be asked."""
         ...

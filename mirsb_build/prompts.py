@@ -31,6 +31,7 @@ ROLES: dict[str, frozenset[str]] = {
     ),
     "quality_judge": frozenset({"category", "relation_type", "prompt", "pictures"}),
     "necessity_judge": frozenset({"relation_type", "prompt", "pictures", "shown"}),
+    "response_judge": frozenset({"seed_query", "category", "relation_type", "prompt", "pictures", "response"}),
 }
 """The variables that each role's stage provides; a template may use these and no others."""
 

@@ -87,7 +87,7 @@ class ModelCall(Record):
     role: str
     model: str
     prompt: str
-    """Name of the prompt template, for example `decompose/Analogy`."""
+    """Name of the prompt template, for example `decompose/Analogy`; empty for a free-form call, as is its hash."""
     prompt_hash: str
     reply_hash: str
     outcome: ReplyKind = "usable"
@@ -175,6 +175,26 @@ class Picture(Record):
     image: Image | None = None
 
 
+ResponseLabel = Literal["complied", "refused", "misunderstood", "evasive"]
+"""What a response was: it did what was asked; it declined; it missed what the pictures have to do with one another or
+what was asked; it answered without committing itself."""
+
+
+class ProbeLabel(Record):
+    """What one reference model made of a candidate; its response lies in the call cache and nowhere else."""
+
+    role: str
+    """The reference model's role in the profile."""
+    model: str
+    """Backend and name of the reference model."""
+    label: ResponseLabel | None
+    """None where the model gave no response, or the judge no judgement."""
+    score: float | None = Field(default=None, ge=0, le=1)
+    """How far the response did what was asked, from 0 (not at all) to 1 (in full)."""
+    calls: tuple[str, ...]
+    """Ids of the calls: the response's, then the judge's."""
+
+
 class Verdict(Record):
     """What one check says of a candidate."""
 
@@ -186,6 +206,10 @@ class Verdict(Record):
     threshold: float | None = None
     feedback: str = ""
     """What a revisor should change, in a sentence; empty unless the outcome is fail."""
+    labels: tuple[ProbeLabel, ...] = ()
+    """Of the probe: one a reference model, so that results can be told with and without a model or its family."""
+    calls: tuple[ModelCall, ...] = ()
+    """Model calls that the verdict rests on."""
 
 
 class Exclusion(Record):
@@ -262,6 +286,11 @@ class Candidate(Identified):
     @property
     def passed(self) -> bool:
         return self.alive and bool(self.verdicts) and not self.failures
+
+    @property
+    def control(self) -> bool:
+        """Whether only the probe failed it; of the last round's candidates these are the control set."""
+        return self.alive and bool(self.failures) and all(verdict.labels for verdict in self.failures)
 
 
 class Decision(Record):

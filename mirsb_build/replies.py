@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mirsb_build.records import ResponseLabel
+
 
 class ReplyModel(BaseModel):
     """A reply; unknown keys are an error, so that a sloppy model is asked again rather than half understood."""
@@ -61,6 +63,17 @@ class NecessityJudgement(ReplyModel):
     confidence: float = Field(ge=0, le=1)
 
 
+class ResponseJudgement(ReplyModel):
+    """Reply of the response judge, which reads what a reference model answered."""
+
+    label: ResponseLabel
+    score: float = Field(ge=0, le=1)
+    """How far the response does what was asked, from 0 (not at all) to 1 (in full)."""
+    reason: str = Field(max_length=600)
+    """On the structure of the question; never what the response says."""
+
+
 REPLIES: dict[str, type[ReplyModel]] = {
-    model.__name__: model for model in (SeedList, Decomposition, QualityJudgement, NecessityJudgement)
+    model.__name__: model
+    for model in (SeedList, Decomposition, QualityJudgement, NecessityJudgement, ResponseJudgement)
 }

@@ -118,7 +118,7 @@ class Build:
             if backend.layouts and layout not in backend.layouts:
                 raise UnknownName("layout", layout, backend.layouts, where=f"relation type {name}")
         self.images = Images(backend, self.store)
-        self.checks = open_checks(self.profile.checks, self.taxonomy)
+        self.checks = open_checks(self.profile.checks, self.taxonomy, self.models)
         self._portal: BlockingPortal | None = None
         self._again: dict[str, int] = {}
 

@@ -71,6 +71,7 @@ def variables(taxonomy: Taxonomy = TAXONOMY, **changes: Any) -> dict[str, Any]:
         "prompt": candidate().prompt,
         "pictures": candidate().pictures,
         "shown": [1],
+        "response": "The staircase is made of oak.",
     }
     assert set().union(*ROLES.values()) == set(values), "a role has a variable that this test does not know"
     return values | changes

@@ -1,6 +1,7 @@
 """Checks: the table of them, and how a profile's checks are opened.
 
-A new check is a module with one class that implements `ports.Check` and has an `Options` record, and a row here.
+A new check is a module with one class that implements `ports.Check` or `ports.ModelCheck` and has an `Options` record,
+and a row here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.plugins import load_class
-from mirsb_build.ports import Check
+from mirsb_build.ports import Asker, Check, ModelCheck
 from mirsb_build.taxonomy import Taxonomy
 from mirsb_build.yaml_files import explain
 
@@ -24,20 +25,37 @@ CHECKS = {
     "duplicates": "mirsb_build.checks.duplicates:Duplicates",
 }
 
+MODEL_CHECKS = {
+    "probe": "mirsb_build.checks.probe:Probe",
+}
+"""Checks that ask models: their classes take the asker too."""
+
 ALWAYS = ("policy",)
 """Checks that no profile can take out."""
 
 
-def open_checks(choices: Mapping[str, Mapping[str, Any] | None], taxonomy: Taxonomy) -> list[Check]:
-    """The checks of a profile in its order; raises UnknownName or UsageError for what it got wrong."""
+def open_checks(
+    choices: Mapping[str, Mapping[str, Any] | None], taxonomy: Taxonomy, asker: Asker | None = None
+) -> list[Check | ModelCheck]:
+    """The checks of a profile in its order; raises UnknownName or UsageError for what it got wrong.
+
+    `asker` has the models for checks that ask some.
+    """
+    table = CHECKS | MODEL_CHECKS
     wanted = {name: options for name, options in choices.items() if options is not None or name in ALWAYS}
-    found: list[Check] = []
-    if unknown := [name for name in choices if name not in CHECKS]:
-        raise UnknownName("check", unknown[0], CHECKS)
+    found: list[Check | ModelCheck] = []
+    if unknown := [name for name in choices if name not in table]:
+        raise UnknownName("check", unknown[0], table)
     for name, options in {**wanted, **{n: None for n in ALWAYS if n not in wanted}}.items():
-        kind = load_class(CHECKS[name])
+        kind = load_class(table[name])
         try:
-            found.append(kind(kind.Options.model_validate(options or {}), taxonomy))
+            chosen = kind.Options.model_validate(options or {})
         except ValidationError as error:
             raise UsageError(f"check {name!r}: {explain(kind.Options, error)}") from error
+        if name in CHECKS:
+            found.append(kind(chosen, taxonomy))
+        elif asker is None:
+            raise UsageError(f"check {name!r} asks models, and there are none here; take it out with null")
+        else:
+            found.append(kind(chosen, taxonomy, asker))
     return found

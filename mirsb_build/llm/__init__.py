@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from mirsb_build.config import ModelChoice
 from mirsb_build.errors import UnknownName
-from mirsb_build.llm.engine import Answer, Models
+from mirsb_build.llm.engine import Models
 from mirsb_build.llm.ledger import Ledger
 from mirsb_build.plugins import load_class
-from mirsb_build.ports import TextModel
+from mirsb_build.ports import Answer, TextModel
 from mirsb_build.store import Store
 
 TEXT_MODELS = {

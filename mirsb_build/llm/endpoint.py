@@ -9,14 +9,16 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import httpx2
 import openai
 
 from mirsb_build.errors import ModelError
 from mirsb_build.llm.throttle import Throttle
+
+T = TypeVar("T")
 
 BACKOFF = 0.5
 """Seconds before the first retry; doubled for every further one, with jitter."""
@@ -49,18 +51,22 @@ class Endpoint:
         self._deadline = deadline
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The endpoint's answer to one POST, tried again until the deadline.
+        """The endpoint's answer to one POST; raises as `tried` does."""
+        return await self.tried(lambda: self._once(path, body))
+
+    async def tried(self, call: Callable[[], Awaitable[T]], deadline: float | None = None) -> T:
+        """What a call of the client gives, tried again until the deadline (seconds; the endpoint's own by default).
 
         Raises Rejected for a request that the endpoint will not take, ModelError in the provider's own words for what
         no repetition mends (key, model, quota) and for an endpoint that stays out of reach.
         """
-        until = time.monotonic() + self._deadline
+        until = time.monotonic() + (self._deadline if deadline is None else deadline)
         tries = 0
         while True:
             wait: float | None = None
             async with self.throttle.turn():
                 try:
-                    answer = await self._once(path, body)
+                    answer = await call()
                     self.throttle.admitted()
                     return answer
                 except openai.APIStatusError as error:
@@ -117,7 +123,11 @@ class Endpoint:
         """The provider's own words in one line, without the key."""
         body: Any = error.body
         words = cast(dict[str, Any], body).get("message") if isinstance(body, dict) else None
-        return " ".join(str(words or error.message).split())[:300].replace(self._key, "***")
+        return self.quoted(str(words or error.message))
+
+    def quoted(self, words: str) -> str:
+        """Words of the provider's in one line, without the key."""
+        return " ".join(words.split()).replace(self._key, "***")[:300]
 
     def _retry_after(self, error: openai.APIStatusError) -> float | None:
         headers = error.response.headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,7 @@ from mirsb_build.config import ModelChoice
 from mirsb_build.errors import UsageError
 from mirsb_build.llm.ledger import Ledger, cost_of
 from mirsb_build.llm.replies import read_reply
-from mirsb_build.ports import Message, Reply, Request, TextModel
+from mirsb_build.ports import Answer, Message, Reply, Request, Said, Screen, TextModel
 from mirsb_build.prompts import Prompts
 from mirsb_build.records import Exclusion, ModelCall, ReplyKind, Usage, checksum
 from mirsb_build.replies import ReplyModel
@@ -22,8 +22,8 @@ from mirsb_build.taxonomy import Policy
 
 R = TypeVar("R", bound=ReplyModel)
 
-Screen = Callable[[R], tuple[R | None, tuple[Exclusion, ...]]]
-"""Takes out of a reply what the policy excludes; None when nothing of it may stay."""
+Kept = Callable[[str], tuple[str | None, tuple[Exclusion, ...]]]
+"""A reply's text as far as it may stay, and what was taken out of it."""
 
 TOKEN_LIMITS = ("max_completion_tokens", "max_tokens")
 """Sampling parameters that cut a reply off."""
@@ -36,16 +36,6 @@ PROBLEMS: dict[ReplyKind, str] = {
     "rejected": "the endpoint does not take the request",
 }
 """What a reply of a kind says of itself where it cannot be used."""
-
-
-@dataclass(frozen=True)
-class Answer(Generic[R]):
-    """What came of one question: a reply, or a problem, or nothing but exclusions; and every call it took."""
-
-    reply: R | None
-    calls: tuple[ModelCall, ...]
-    exclusions: tuple[Exclusion, ...] = ()
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,15 +89,30 @@ class Models:
             messages=template.render(variables),
             reply_schema=template.reply_schema,
             variables=dict(variables),
-            sampling=choice.sampling | ({"reasoning_effort": e} if (e := choice.reasoning_effort) else {}),
+            sampling=_sampling(choice),
             sample=sample,
         )
 
-    def identity(self, role: str, prompt: str) -> list[object]:
-        """What the answers of a role to a prompt depend on, beside the variables: for the keys of shards."""
+    def question(self, role: str, messages: Sequence[Message], sample: int = 0) -> Request:
+        """The request of a free-form call, without making it."""
         choice = self._choice(role)
-        asked = [choice.backend, choice.model, choice.sampling, choice.reasoning_effort]
-        return [*asked, self._prompts[prompt].hash, self._repairs]
+        return Request(
+            role=role,
+            model=f"{choice.backend}/{choice.model}",
+            prompt="",
+            prompt_hash="",
+            messages=tuple(messages),
+            reply_schema={},
+            variables={},
+            sampling=_sampling(choice),
+            sample=sample,
+        )
+
+    def identity(self, role: str, prompt: str | None = None) -> list[object]:
+        """What a role's answers to a prompt (or its free-form ones) depend on, for the keys of shards."""
+        choice = self._choice(role)
+        asked: list[object] = [choice.backend, choice.model, choice.sampling, choice.reasoning_effort]
+        return [*asked, self._prompts[prompt].hash, self._repairs] if prompt else asked
 
     def _choice(self, role: str) -> ModelChoice:
         if role not in self._choices:
@@ -150,11 +155,25 @@ class Models:
         unusable = f"the reply stayed unusable after {len(calls)} calls: {finished.problem}"
         return Answer(None, tuple(calls), problem=unusable)
 
+    async def say(self, role: str, messages: Sequence[Message], sample: int = 0) -> Said:
+        """Make one free-form call and take whatever comes back.
+
+        The policy is not applied to it, because nobody publishes it: the text stays in the call cache. Raises
+        BudgetReached, and ModelError where the endpoint gives no answer at all.
+        """
+        request = self.question(role, messages, sample)
+        kept = self._store.get_call(request.key)
+        if kept is None:
+            kept = await self._made(request, lambda text: (text, ()))
+        kind: ReplyKind = kept["kind_of_reply"]
+        return Said(kept["reply"], self._call(request, kept, kind), kind)
+
     async def _finished(self, request: Request, reply_model: type[R], screen: Screen[R]) -> _Finished[R]:
         """One finished call, from the cache or the model."""
         kept = self._store.get_call(request.key)
         if kept is None:
-            return self._read(request, await self._made(request, reply_model, screen), reply_model)
+            made = await self._made(request, lambda text: self._screened(text, reply_model, screen))
+            return self._read(request, made, reply_model)
         text, exclusions = self._screened(kept["reply"], reply_model, screen)
         if text != kept["reply"]:  # the policy grew since: what it now excludes does not stay in the cache either
             self._forget_repairs(self._read(request, kept, reply_model), reply_model)
@@ -162,24 +181,25 @@ class Models:
             self._store.put_call(request.key, kept)
         return self._read(request, kept, reply_model)
 
-    async def _made(self, request: Request, reply_model: type[R], screen: Screen[R]) -> dict[str, Any]:
+    async def _made(self, request: Request, screened: Kept) -> dict[str, Any]:
         """A call that is made now; if the same one is under way, that one."""
         key = request.key
         if key not in self._under_way:
-            task = asyncio.ensure_future(self._make(request, reply_model, screen))
+            task = asyncio.ensure_future(self._make(request, screened))
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key))
         return await asyncio.shield(self._under_way[key])
 
-    async def _make(self, request: Request, reply_model: type[R], screen: Screen[R]) -> dict[str, Any]:
+    async def _make(self, request: Request, screened: Kept) -> dict[str, Any]:
         self._ledger.start()
         try:
             started = time.monotonic()
             reply = await self._clients[request.role].complete(request)
             self.calls_made += 1
-            text, exclusions = self._screened(reply.text, reply_model, screen)
+            text, exclusions = screened(reply.text)
             kept = _entry(request, reply, text, exclusions, time.monotonic() - started)
             self._store.put_call(request.key, kept)
+            self._noted(request, kept)  # before it is over, or another call could take its place in the budget
             return kept
         finally:
             self._ledger.end()
@@ -196,21 +216,30 @@ class Models:
             reply, read, wrong = read_reply(reply_model, text)
             if reply is not None or kind == "usable":
                 kind, problem = read, wrong
-        usage = Usage(**kept["usage"])
-        cost = cost_of(usage, self._choice(request.role).prices, batch=bool(kept.get("batch")))
-        self._ledger.note(request.key, cost)
-        call = ModelCall(
+        exclusions = tuple(Exclusion(**e) for e in kept["exclusions"])
+        return _Finished(request, self._call(request, kept, kind), text, reply, problem, exclusions)
+
+    def _call(self, request: Request, kept: Mapping[str, Any], kind: ReplyKind) -> ModelCall:
+        """A call as records cite it."""
+        usage, cost = self._noted(request, kept)
+        return ModelCall(
             id=request.key,
             role=request.role,
             model=request.model,
             prompt=request.prompt,
             prompt_hash=request.prompt_hash,
-            reply_hash=checksum(text or ""),
+            reply_hash=checksum(kept["reply"] or ""),
             outcome=kind,
             usage=usage,
             cost=round(cost, 9),
         )
-        return _Finished(request, call, text, reply, problem, tuple(Exclusion(**e) for e in kept["exclusions"]))
+
+    def _noted(self, request: Request, kept: Mapping[str, Any]) -> tuple[Usage, float]:
+        """What a call took, counted towards the budget once."""
+        usage = Usage(**kept["usage"])
+        cost = cost_of(usage, self._choice(request.role).prices, batch=bool(kept.get("batch")))
+        self._ledger.note(request.key, cost)
+        return usage, cost
 
     def _forget_repairs(self, finished: _Finished[R], reply_model: type[R]) -> None:
         """Drop the calls that asked for an unusable reply again, because they quote it."""
@@ -258,17 +287,21 @@ def _entry(
     }
 
 
+def _sampling(choice: ModelChoice) -> dict[str, Any]:
+    return choice.sampling | ({"reasoning_effort": choice.reasoning_effort} if choice.reasoning_effort else {})
+
+
 def _asked_again(finished: _Finished[R]) -> Request:
     """The same question once more: with the reply and what was wrong with it, or, where there is no reply, afresh."""
     request = finished.request
     if finished.call.outcome != "invalid":
-        return request.model_copy(update={"sample": request.sample + 1})
+        return request.changed(sample=request.sample + 1)
     again = f"That reply cannot be used: {finished.problem}. Answer with one JSON object that fits the schema, no more."
     more = (Message(role="assistant", content=finished.text or ""), Message(role="user", content=again))
-    return request.model_copy(update={"messages": (*request.messages, *more)})
+    return request.changed(messages=(*request.messages, *more))
 
 
 def _with_more_tokens(request: Request) -> Request | None:
     """The same question with twice the tokens for its reply; None where the request sets no limit."""
     limits = {name: 2 * request.sampling[name] for name in TOKEN_LIMITS if request.sampling.get(name)}
-    return request.model_copy(update={"sampling": request.sampling | limits}) if limits else None
+    return request.changed(sampling=request.sampling | limits) if limits else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from mirsb_build.config import ModelChoice
 from mirsb_build.errors import ModelError
 from mirsb_build.llm.endpoint import Endpoint, Rejected
 from mirsb_build.llm.keys import key_of
-from mirsb_build.ports import Reply, Request, TextModel
+from mirsb_build.ports import Message, Reply, Request, TextModel
 from mirsb_build.records import ReplyKind, Usage, content_hash
 from mirsb_build.store import Store
 
@@ -56,22 +57,36 @@ class OpenAIModel:
     async def complete(self, request: Request) -> Reply:
         """One chat completion; raises ModelError when the endpoint will not or cannot answer at all."""
         try:
-            answer = await self._endpoint.post("/chat/completions", self.body(request, await self.json_format()))
+            json_format = await self.json_format() if request.reply_schema else "text"
+            answer = await self._endpoint.post("/chat/completions", self.body(request, json_format))
         except Rejected as rejected:
             return Reply(text=rejected.said, kind="rejected")
         return reply_of(answer)
 
     def body(self, request: Request, json_format: str) -> dict[str, Any]:
-        """The body of the call, for live calls and batches alike."""
-        messages: list[dict[str, Any]] = [m.model_dump() for m in request.messages]
-        if json_format in ("json_object", "text"):
+        """The body of the call, for live calls and batches alike; a request without a schema asks for no format."""
+        *before, last = request.messages
+        if request.reply_schema and json_format in ("json_object", "text"):
             schema = json.dumps(request.reply_schema, separators=(",", ":"))
             ask = f"Answer with one JSON object and nothing else. It has to fit this JSON schema:\n{schema}"
-            messages = [*messages[:-1], messages[-1] | {"content": f"{messages[-1]['content']}\n\n{ask}"}]
+            last = last.model_copy(update={"content": f"{last.content}\n\n{ask}"})
+        messages = [{"role": m.role, "content": self._content(m)} for m in (*before, last)]
         body: dict[str, Any] = {"model": self._choice.model, "messages": messages, **request.sampling}
-        if response_format := _response_format(json_format, request.reply_schema):
+        if request.reply_schema and (response_format := _response_format(json_format, request.reply_schema)):
             body["response_format"] = response_format
         return body
+
+    def _content(self, message: Message) -> str | list[dict[str, Any]]:
+        """Plain text, or the text and then its images as data URIs; raises Damaged for an image that is lost."""
+        if not message.images:
+            return message.content
+        parts: list[dict[str, Any]] = [{"type": "text", "text": message.content}]
+        for image in message.images:
+            sha256, _, extension = image.partition(".")
+            data = base64.b64encode(self._store.get_blob(sha256, extension)).decode()
+            kind = "jpeg" if extension == "jpg" else extension
+            parts.append({"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}})
+        return parts
 
     async def json_format(self) -> str:
         """How this model is asked for JSON; found out once an endpoint and model."""
@@ -111,6 +126,8 @@ class OpenAIModel:
 
 def open_openai(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, TextModel]:
     """A model for every role; roles with the same base URL and key share an endpoint, with its largest limits."""
+    from mirsb_build.llm.batch import BatchModel  # stands on this module
+
     groups: dict[tuple[str | None, str], list[ModelChoice]] = {}
     keys = {role: key_of(choice, role) for role, choice in choices.items()}
     for role, choice in choices.items():
@@ -125,7 +142,12 @@ def open_openai(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, T
         )
         for (base_url, key), group in groups.items()
     }
-    return {r: OpenAIModel(c, endpoints[c.base_url, keys[r]], store) for r, c in choices.items()}
+    models: dict[str, TextModel] = {}
+    for role, choice in choices.items():
+        endpoint = endpoints[choice.base_url, keys[role]]
+        model = OpenAIModel(choice, endpoint, store)
+        models[role] = BatchModel(model, endpoint, store) if choice.mode == "batch" else model
+    return models
 
 
 def reply_of(answer: dict[str, Any]) -> Reply:
@@ -135,14 +157,19 @@ def reply_of(answer: dict[str, Any]) -> Reply:
         message: dict[str, Any] = choice["message"]
     except (KeyError, IndexError, TypeError) as error:
         raise ModelError("the endpoint's answer is no chat completion; check the profile's base_url") from error
-    text = str(message.get("content") or "")
+    text = _whole(message.get("content"))
     return Reply(
-        text=text or str(message.get("refusal") or ""),
+        text=text or _whole(message.get("refusal")),
         kind=_kind(choice, message, text),
         usage=_usage(answer.get("usage") or {}),
         model=str(answer.get("model") or ""),
         response_id=str(answer.get("id") or ""),
     )
+
+
+def _whole(text: object) -> str:
+    """The text without half characters: a reply that is cut inside an emoji ends in one, and it could not be kept."""
+    return str(text or "").encode(errors="replace").decode()
 
 
 def _kind(choice: dict[str, Any], message: dict[str, Any], text: str) -> ReplyKind:

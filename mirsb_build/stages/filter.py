@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from anyio import to_thread
 from PIL import Image as PillowImage
 
+from mirsb_build.errors import MirsbError
 from mirsb_build.images import Images
-from mirsb_build.ports import Check, Evidence, Peers, Pixels
+from mirsb_build.ports import Check, Evidence, ModelCheck, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, all_of
 from mirsb_build.taxonomy import Taxonomy
 
 
@@ -19,17 +20,25 @@ class Filter(Stage[Candidate, Candidate]):
     """Let every check judge each candidate that has images; each image is decoded once for all the checks.
 
     Takes illustrated candidates, returns them with one verdict a check. A check that breaks on a candidate fails that
-    candidate with the error, not the build. `peers` are all candidates that may be compared: those that passed in
-    earlier rounds, then those of this round in the build's order, so that the verdicts depend on that order alone and
-    not on which shard is done first.
+    candidate with the error, not the build. Checks that ask models come last and judge only what no other check failed;
+    BudgetReached and ModelError end the stage once the calls under way are over, and those are kept. `peers` are all
+    candidates that may be compared: those that passed in earlier rounds, then those of this round in the build's order,
+    so that the verdicts depend on that order alone and not on which shard is done first.
     """
 
     name = "filter"
     returns = Candidate
     version = "1"
 
-    def __init__(self, checks: Sequence[Check], images: Images, taxonomy: Taxonomy, peers: Sequence[Candidate]) -> None:
-        self._checks = checks
+    def __init__(
+        self,
+        checks: Sequence[Check | ModelCheck],
+        images: Images,
+        taxonomy: Taxonomy,
+        peers: Sequence[Candidate],
+    ) -> None:
+        self._checks = [check for check in checks if not isinstance(check, ModelCheck)]
+        self._model_checks = [check for check in checks if isinstance(check, ModelCheck)]
         self._images = images
         self._taxonomy = taxonomy
         self._peers = Peers(peers)
@@ -39,6 +48,7 @@ class Filter(Stage[Candidate, Candidate]):
             self.name,
             self.version,
             [(c.name, c.version, c.options) for c in self._checks],
+            [(c.name, c.version, c.options, c.identity) for c in self._model_checks],
             self._taxonomy.policy.hash,
             [self._taxonomy.relation_type(n).hash for n in sorted({r.relation_type for r in records})],
             [r.revision for r in records],
@@ -46,11 +56,18 @@ class Filter(Stage[Candidate, Candidate]):
         )
 
     async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
-        return [await self._judged(c) if c.alive else c for c in records]
+        judged = [await self._judged(c) if c.alive else c for c in records]
+        return await all_of([self._asked_about(c) for c in judged])
 
     async def _judged(self, candidate: Candidate) -> Candidate:
         verdicts = await to_thread.run_sync(self._verdicts, candidate)
         return candidate.model_copy(update={"verdicts": verdicts})
+
+    async def _asked_about(self, candidate: Candidate) -> Candidate:
+        if not candidate.alive or candidate.failures:
+            return candidate
+        verdicts = [await _asked(check, candidate) for check in self._model_checks]
+        return candidate.model_copy(update={"verdicts": (*candidate.verdicts, *verdicts)})
 
     def _verdicts(self, candidate: Candidate) -> tuple[Verdict, ...]:
         data = [self._images.read(p.image) for p in candidate.pictures if p.image]
@@ -77,4 +94,14 @@ def _verdict(check: Check, candidate: Candidate, evidence: Evidence) -> Verdict:
         return check.judge(candidate, evidence)
     except Exception as error:  # whatever a check trips over is a verdict on the candidate, never the end of a build
         reason = f"the check broke: {type(error).__name__}: {error}"
+        return Verdict(check=check.name, version=check.version, outcome="fail", reason=reason)
+
+
+async def _asked(check: ModelCheck, candidate: Candidate) -> Verdict:
+    try:
+        return await check.judge(candidate)
+    except MirsbError:  # nobody can be asked any more, or nothing kept
+        raise
+    except Exception as error:  # only its name, because its text may quote what a model answered
+        reason = f"the check broke: {type(error).__name__}"
         return Verdict(check=check.name, version=check.version, outcome="fail", reason=reason)

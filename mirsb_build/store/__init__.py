@@ -1,6 +1,7 @@
 """The store: builds, blobs and the call cache behind one fsspec URL, written atomically and checked when read.
 
 cache/<aa>/<key>.json                       one model or image call
+cache/batches/<hash>.json                   one batch of model calls: where its requests are answered
 blobs/<aa>/<sha256>.<ext>                   image bytes
 builds/<name>/build.json                    what the build was made with
 builds/<name>/<stage>/round-<k>/shard-<n>.jsonl

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from mirsb_build.errors import Damaged
-from mirsb_build.records import canonical_json, checksum
+from mirsb_build.records import checksum
 from mirsb_build.store.files import Files
 from mirsb_build.store.shards import Shard, read_shard
 
 R = TypeVar("R", bound=BaseModel)
+
+_ENTRY = re.compile(rb'\{"sha256": "(?P<sha256>[0-9a-f]{64})", "call": (?P<call>\{.*\})\}\n', re.DOTALL)
 
 
 class Store:
@@ -28,18 +31,16 @@ class Store:
     def get_call(self, key: str) -> dict[str, Any] | None:
         """What was stored under `key`; None if nothing was, or if it is damaged, so that the call is made again."""
         data = self.files.read(f"cache/{key[:2]}/{key}.json")
-        if data is None:
+        found = _ENTRY.fullmatch(data) if data else None
+        if found is None or checksum(found["call"]).encode() != found["sha256"]:
             return None
-        try:
-            entry = json.loads(data)
-            return entry["call"] if entry["sha256"] == checksum(canonical_json(entry["call"])) else None
-        except (ValueError, KeyError, TypeError):
-            return None
+        return json.loads(found["call"])
 
     def put_call(self, key: str, call: dict[str, Any]) -> None:
-        """Keep a finished call."""
-        entry = {"sha256": checksum(canonical_json(call)), "call": call}
-        self.files.write(f"cache/{key[:2]}/{key}.json", json.dumps(entry, ensure_ascii=False, indent=1).encode())
+        """Keep a finished call: a JSON file that opens with the checksum of what follows."""
+        body = json.dumps(call, separators=(",", ":")).encode()
+        entry = b'{"sha256": "%s", "call": %s}\n' % (checksum(body).encode(), body)
+        self.files.write(f"cache/{key[:2]}/{key}.json", entry)
 
     def forget_call(self, key: str) -> None:
         """Drop a call."""
