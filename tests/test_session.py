@@ -255,6 +255,13 @@ def test_a_shorter_build_leaves_no_rounds_of_a_longer_one_behind(finished_copy: 
     assert finished_copy.store.rounds("tiny", "decompose") == finished_copy.store.rounds("tiny", "filter") == [1]
 
 
+def test_a_smaller_build_leaves_no_shards_of_a_larger_one_behind(finished_copy: Build, folder: Path) -> None:
+    smaller = finish(folder, "limits.candidates=4", "review.mode=people")
+    drafts = list(smaller.store.records("tiny", "decompose", 1, Candidate))
+    assert len(drafts) == 4
+    assert smaller.store.files.names("builds/tiny/decompose/round-1") == ["shard-0000.jsonl"]
+
+
 # One at a time, and what it notes
 
 

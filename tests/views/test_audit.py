@@ -166,6 +166,7 @@ def rewrite_shard(folder: Path, stage: str, change: Callable[[str], str]) -> Non
     ("stage", "old", "new", "told"),
     [
         ("filter", '"prompt":"', '"prompt":"Kindly: ', "checksum is stated as"),
+        ("filter", '"parent":"', '"parent":"0', "parent is stated as"),
         ("seeds", '"text":"', '"text":"Kindly: ', "id is stated as"),
         ("review_import", '"checksum":"', '"checksum":"0', "checksum is stated as"),
     ],

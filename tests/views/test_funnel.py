@@ -114,6 +114,17 @@ def test_a_longer_build_opens_again_what_had_failed(folder: Any) -> None:
     assert (reopened.failed, reopened.open) == (0, short.failed)
 
 
+def test_what_the_policy_excluded_is_counted_by_rule_and_in_no_other_number(folder: Any, tmp_path: Any) -> None:
+    """A rule of the user's own against what many pictures of the offline model show."""
+    rule = "rules: [{name: no-people, why: Nobody is shown., where: [image], all_of: [[person, woman, man]]}]\n"
+    (tmp_path / "mine/taxonomy").mkdir(parents=True)
+    (tmp_path / "mine/taxonomy/policy.yaml").write_text(rule, encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("extends: offline\nfolders: [mine]\n", encoding="utf-8")
+    counted = count(finish(folder, "review.mode=people", profile=tmp_path / "mine.yaml"))
+    assert counted.excluded_by_rule == {"no-people": counted.excluded}
+    assert 0 < counted.excluded == 18 - counted.candidates
+
+
 def test_a_review_by_people_is_waited_for(folder: Any) -> None:
     counted = count(finish(folder, "review.mode=people", "limits.candidates=4", "limits.max_iterations=1"))
     assert counted.awaiting_review == counted.passed > 0
