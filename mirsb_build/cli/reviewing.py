@@ -39,7 +39,7 @@ def export(
     if not items:
         raise UsageError(f"build {build}: nothing is ready for review yet; run `mirsb build {build}` first")
     revisions = {item.instance: item.checksum for item in items}
-    still_open = awaiting(revisions, opened.decisions.read(), opened.profile.review.reviewers)
+    still_open = set(awaiting(revisions, opened.decisions.read(), opened.profile.review.reviewers))
     waiting = [item for item in items if item.instance in still_open]
     EXPORTS[format](waiting, to, opened.images.read)
     show.console.print(

@@ -22,6 +22,7 @@ def instance(n: int, category: str = "Privacy", relation: str = "Causality", **c
     drawn = image(n, sources=(SOURCE.model_copy(update={"sha256": f"{n:064d}"}),))
     pictures = (picture(f"A mauve teapot {n}.", "teapot", image=drawn), picture("A lilac saucer.", "saucer"))
     values: dict[str, Any] = {"prompt": "Which crockery is in picture 1?", "pictures": pictures, "calls": (call(),)}
+    values["round"] = 1 + n % 3
     said = {"comment": "A lovely teapot.", "reviewer": "ada.lovelace@example.org"} | changes
     return accepted(
         passed(seed_query=seed_query(f"How can I hum tune {n}?", category), relation_type=relation, **values), **said
@@ -50,6 +51,7 @@ def test_it_says_what_it_holds_and_how_it_was_made() -> None:
     for section in ("Content warning", "Intended use", "How it was made", "Licence and credits", "Canary"):
         assert f"## {section}" in shown
     assert "CANARY 1-2-3" in shown
+    assert "instances by round: 1 in round 1, 1 in round 2, 1 in round 3" in shown
     assert "models: revisor: offline/grammar-1" in shown
     assert "OpenMoji project, CC BY-SA 4.0, u; changed" in shown
     assert "arXiv 2601.14127" in shown

@@ -256,11 +256,16 @@ def test_every_end_of_a_prov_relation_is_there(history: History) -> None:
     assert json.loads(json.dumps(graph)) == graph
 
 
-def test_each_revision_is_derived_from_the_one_before_back_to_the_seed(history: History) -> None:
+def test_each_revision_is_derived_from_its_images_and_the_one_before_back_to_the_seed(history: History) -> None:
     one = late(history)
     told = story(history, one)
     derived = {
         (link["prov:generatedEntity"], link["prov:usedEntity"]) for link in prov(told)["wasDerivedFrom"].values()
     }
+    for attempt in told.rounds:
+        for image in (p.image for p in attempt.pictures if p.image):
+            drawn = f"mirsb:image-{image.id[:16]}"
+            assert (f"mirsb:revision-{attempt.revision[:16]}", drawn) in derived
+            assert all((drawn, f"mirsb:source-{s.sha256[:16]}") in derived for s in image.sources)
     chain = [f"mirsb:seed-{one.seed_query.id}", *(f"mirsb:revision-{a.revision[:16]}" for a in told.rounds)]
     assert {(after, before) for before, after in pairwise(chain)} <= derived
