@@ -84,6 +84,24 @@ def test_another_build_of_the_same_store_is_answered_by_the_cache(finished_copy:
     assert (drafts.stage, drafts.calls, drafts.cached_calls, drafts.prompt_tokens) == ("decompose", 0, 18, 0)
 
 
+def test_calls_that_follow_on_a_cached_one_are_found_in_the_cache_too(folder: Path) -> None:
+    many = (*FEW, "seeds.per_category=15", "limits.candidates=2", "limits.max_iterations=1", "review.mode=people")
+    finish(folder, *many)  # ten seeds a call: two calls a category
+    seeds = planned(order(folder, *many, build="other")).lines[0]
+    assert (seeds.calls, seeds.cached_calls) == (0, 4)
+
+
+def test_images_that_another_build_has_made_are_not_planned_again(folder: Path) -> None:
+    ordered = order(folder, *FEW, build="other")
+    finish(folder, *FEW)
+    build = open_build(ordered)
+    with build.working():
+        seeds = each(build, build.seeds, build.seed_orders())
+        each(build, build.decompose, build.candidates(seeds), 1)
+    drawn = planned(ordered).lines[0]
+    assert (drawn.stage, drawn.images) == ("synthesize", 0)
+
+
 def test_a_limit_and_a_choice_of_cells_make_the_plan_smaller(folder: Path) -> None:
     few = planned(order(folder, "limits.candidates=4"))
     assert [line.records for line in few.lines] == [2, 4, 2, 1]

@@ -14,7 +14,7 @@ from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.records import Candidate, canonical_json, checksum
 from mirsb_build.session import Build, open_build
 from mirsb_build.views import History, Verification, find, prov, story, verify
-from tests.factories import decision, order, run
+from tests.factories import decision, finish, order, run
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,13 @@ def test_a_changed_file_of_a_release_is_found(copy: History, folder: Path, name:
     file = folder / "builds/tiny/release/1" / name
     file.write_bytes(file.read_bytes() + b"\n")
     assert name in wheres(verify(copy))
+
+
+def test_a_changed_file_of_an_earlier_release_is_found(folder: Path) -> None:
+    for title in ("One", "Other"):
+        build = finish(folder, "relation_types=[Analogy]", f"release.title={title}")
+    (folder / "builds/tiny/release/1/README.md").write_text("changed")
+    assert "README.md" in wheres(verify(History(build.store, "tiny")))
 
 
 @pytest.mark.parametrize(
