@@ -10,7 +10,7 @@ demo: $(VENV)/.run
 	$(BIN)/mirsb demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow"

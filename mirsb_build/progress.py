@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 
 log = logging.getLogger("mirsb")
+log.setLevel(logging.INFO)  # else a Prefect worker would keep only warnings of it
 
 
 @dataclass(frozen=True)

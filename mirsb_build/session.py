@@ -90,12 +90,10 @@ class Build:
         folders = [*map(_folder, self.profile.folders)]
         self.taxonomy: Taxonomy = load_taxonomy(folders)
         self.prompts: Prompts = load_prompts(folders)
-        self.categories = [
-            self.taxonomy.category(n).name for n in self.profile.seeds.categories or self.taxonomy.categories
-        ]
-        self.relation_types = [
-            self.taxonomy.relation_type(n).name for n in self.profile.relation_types or self.taxonomy.relation_types
-        ]
+        categories = dict.fromkeys(self.profile.seeds.categories or self.taxonomy.categories)
+        self.categories = [self.taxonomy.category(name).name for name in categories]
+        relation_types = dict.fromkeys(self.profile.relation_types or self.taxonomy.relation_types)
+        self.relation_types = [self.taxonomy.relation_type(name).name for name in relation_types]
         _check_roles(self.profile)
         self.store = Store(order.store)
         self.ledger = Ledger(self.name, self.profile.limits.cost, self.profile.limits.calls)

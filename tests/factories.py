@@ -33,7 +33,7 @@ from mirsb_build.records import (
     Verdict,
     checksum,
 )
-from mirsb_build.session import Build, Outcome, open_build
+from mirsb_build.session import Build, Outcome, Pass, open_build
 from mirsb_build.store import Store
 from mirsb_build.taxonomy import Policy, Taxonomy, load_taxonomy
 
@@ -231,11 +231,10 @@ def order(store: Path | str, *settings: str, build: str = "tiny", profile: Path 
 
 def each(build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
     """One pass of a stage, its shards one after the other."""
-    results: list[Any] = []
-    for work in build.shards(stage, round, records):
-        finished = build.finished(work)
-        results += build.run(work) if finished is None else finished
-    return results
+    todo = Pass(build, stage, records, round)
+    for work in todo.missing:
+        todo.done(work, build.run(work))
+    return todo.records()
 
 
 def run(build: Build) -> Outcome:

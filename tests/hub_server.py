@@ -148,7 +148,7 @@ class Hub:
         return repo
 
 
-class Refusal(Exception):  # noqa: N818
+class Refusal(Exception):
     """An answer other than 2xx."""
 
     def __init__(self, status: int, message: str, code: str = "", **body: object) -> None:

@@ -260,7 +260,7 @@ def test_build_names_are_short_and_plain(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Demo", "-a", ".a", "_a", "a/b", "..", "a b", "ä", "x" * 65, "demo\n"])
 def test_a_name_that_cannot_be_a_folder_everywhere_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="build name .*: use 1-64 of a-z"):
+    with pytest.raises(UsageError, match=r"build name .*: use 1-64 of a-z"):
         check_build_name(name)
 
 

@@ -116,9 +116,7 @@ def test_a_seed_prompt_names_every_facet_and_what_there_is_already() -> None:
 
 
 WORKED = [
-    (prompt.name, text)
-    for prompt in OURS
-    for text in re.findall(r"```json\n(.*?)```", text_of(prompt), re.DOTALL)
+    (prompt.name, text) for prompt in OURS for text in re.findall(r"```json\n(.*?)```", text_of(prompt), re.DOTALL)
 ]
 
 
@@ -181,7 +179,7 @@ def test_an_unknown_field_of_a_variable_is_answered_with_the_nearest(tmp_path: P
     assert own(tmp_path, text.replace("You judge.", "You judge {{ relation_type.name }}."))
     load_prompts([tmp_path])
     told = refused(tmp_path, text.replace("You judge.", "You judge {{ relation_type.nme }}."))
-    assert told == ": unknown field of relation_type 'nme'; did you mean 'name'?"
+    assert told == ", line 7: unknown field of relation_type 'nme'; did you mean 'name'?"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +187,7 @@ def test_an_unknown_field_of_a_variable_is_answered_with_the_nearest(tmp_path: P
     [
         (("---\n    role", "role"), ", line 1: a prompt opens with a YAML header"),
         (("shown]\n    ---", "shown]"), ", line 1: a prompt opens with a YAML header"),
-        (("[prompt, shown]", "[prompt, shown"), ", line 5: the header is not YAML"),
+        (("[prompt, shown]", "[prompt, shown"), ", line 5: is not YAML: "),
         (("variables:", "variable:"), ", line 4: unknown key 'variable'; did you mean 'variables'?"),
         (("    reply: NecessityJudgement\n", ""), "'reply' is missing"),
         (("[prompt, shown]", "5"), ", line 4: variables: "),

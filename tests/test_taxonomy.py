@@ -239,7 +239,11 @@ def test_a_users_relation_type_is_one_file(tmp_path: Path) -> None:
 
 
 def test_a_users_category_of_the_same_name_takes_the_place_of_ours(tmp_path: Path) -> None:
-    own(tmp_path, "categories/Privacy.yaml", yaml.safe_dump(shipped("categories/Privacy.yaml") | {"definition": "Mine."}))
+    own(
+        tmp_path,
+        "categories/Privacy.yaml",
+        yaml.safe_dump(shipped("categories/Privacy.yaml") | {"definition": "Mine."}),
+    )
     loaded = load_taxonomy([tmp_path])
     assert loaded.category("Privacy").definition == "Mine."
     assert list(loaded.categories) == list(OURS.categories)

@@ -108,7 +108,9 @@ def test_an_unknown_key_like_no_other_is_named_without_a_guess(file: Path) -> No
 
 
 def test_a_missing_key_is_named_with_the_line_of_what_lacks_it(file: Path) -> None:
-    assert blame(file, "title: Mine\nplants:\n  - name: fern\n  - height: 2\n") == ", line 4: 'plants.1.name' is missing"
+    assert (
+        blame(file, "title: Mine\nplants:\n  - name: fern\n  - height: 2\n") == ", line 4: 'plants.1.name' is missing"
+    )
 
 
 def test_a_value_that_does_not_fit_is_named_with_its_line(file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
@@ -62,6 +63,8 @@ def plan(
 def _order(build: str, profile: str, store: str, settings: tuple[str, ...]) -> BuildOrder:
     from mirsb_build.config import BuildOrder
 
+    if profile.endswith((".yaml", ".yml")) or "/" in profile:  # named so that other commands find it from anywhere
+        profile = str(Path(profile).resolve())
     return BuildOrder(build=build, profile=profile, store=store, settings=settings)
 
 
@@ -82,7 +85,7 @@ def _run(order: BuildOrder, as_json: bool) -> None:
     from mirsb_build.cli import show
     from mirsb_build.cli.in_process import quiet_prefect, run_flow
     from mirsb_build.session import open_build
-    from mirsb_build.views import History, funnel
+    from mirsb_build.views import History, funnel, write_report
 
     quiet_prefect()
     opened = open_build(order)
@@ -90,6 +93,8 @@ def _run(order: BuildOrder, as_json: bool) -> None:
     if not finished:
         with show.progress():
             run_flow(order)
+    elif not opened.store.files.exists(f"builds/{opened.name}/report.html"):
+        write_report(opened.store, opened.name)  # a run that was killed at its very end has left none
     result = funnel(History(opened.store, opened.name))
     show.json_of(result) if as_json else show.outcome(result, opened.store, already=finished)
     if result.awaiting_review:

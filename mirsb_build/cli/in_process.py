@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mirsb_build.errors import MirsbError
 
 if TYPE_CHECKING:
+    from prefect.server.api.server import SubprocessASGIServer
+
     from mirsb_build.config import BuildOrder
 
 
@@ -57,20 +61,31 @@ def _server() -> Generator[None]:
         yield
         return
     server = SubprocessASGIServer()
-    try:
-        server.start()
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise MirsbError(
-            f"Prefect's temporary server did not start: {reason}; try again, or set PREFECT_API_URL"
-        ) from error
-    assert server.server_process is not None
-    command = [shell, "-c", 'read _; kill "$0"', str(server.server_process.pid)]  # read ends when this process does
+    # The first read takes the server's process id, the second ends when this process does.
+    command = [shell, "-c", 'read pid && { read _; kill "$pid"; }']
     watcher = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
+    told = threading.Thread(target=_tell_of, args=(watcher, server), daemon=True)
+    told.start()
     try:
+        server.start()
         yield
+    except RuntimeError as error:
+        if server.running:
+            raise
+        said = " ".join(str(error).split())
+        raise MirsbError(f"Prefect's server did not start: {said}; try again, or set PREFECT_API_URL") from error
     finally:
         watcher.kill()
         watcher.wait()
+
+
+def _tell_of(watcher: subprocess.Popen[bytes], server: SubprocessASGIServer) -> None:
+    """Give the watcher the server's process id as soon as it has one, which is long before it answers."""
+    while server.server_process is None and watcher.poll() is None:
+        time.sleep(0.01)
+    if server.server_process is not None and watcher.stdin is not None:
+        with suppress(OSError):  # the watcher is gone: the build ended before its server was up
+            watcher.stdin.write(f"{server.server_process.pid}\n".encode())
+            watcher.stdin.flush()

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mirsb_build.cli import options
 from mirsb_build.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from mirsb_build.config import BuildOrder
+
+REVIEW_COMPLETE = "mirsb.review.complete"
+"""Event that is sent when no instance of a build awaits review: the trigger in prefect.yaml runs the build on."""
 
 app = typer.Typer(help="Hand instances to reviewers and take their decisions back.", no_args_is_help=True)
 
@@ -23,18 +30,17 @@ def export(
     """Write what waits for review to a file that reviewers fill in."""
     from mirsb_build.cli import show
     from mirsb_build.records import ReviewItem
-    from mirsb_build.review import EXPORTS
-    from mirsb_build.views import History
+    from mirsb_build.review import EXPORTS, awaiting
 
     if format not in EXPORTS:
         raise UnknownName("format", format, EXPORTS)
     opened = options.reopened(build, store)
-    history = History(opened.store, build)
     items = list(opened.store.records(build, "review_export", 0, ReviewItem))
     if not items:
         raise UsageError(f"build {build}: nothing is ready for review yet; run `mirsb build {build}` first")
-    decided = {id for id, instance in history.instances.items() if instance.outcome != "awaiting"}
-    waiting = [item for item in items if item.instance not in decided]
+    revisions = {item.instance: item.checksum for item in items}
+    still_open = set(awaiting(revisions, opened.decisions.read(), opened.profile.review.reviewers))
+    waiting = [item for item in items if item.instance in still_open]
     EXPORTS[format](waiting, to, opened.images.read)
     show.console.print(
         f"{len(waiting)} instances written to {to}; fill in 'reviewer' and 'decision' (accept, reject or revise), then "
@@ -50,17 +56,60 @@ def import_(
 ) -> None:
     """Take in reviewers' decisions; all of a file or nothing of it."""
     from mirsb_build.cli import show
+    from mirsb_build.config import BuildOrder
     from mirsb_build.records import ReviewItem
-    from mirsb_build.review import DecisionLog, match_decisions, read_decisions
+    from mirsb_build.review import DecisionLog, awaiting, match_decisions, read_decisions
     from mirsb_build.store import Store, build_lock
     from mirsb_build.views import History
 
     opened = Store(store)
-    History(opened, build)  # an unknown build is named as such
+    note = History(opened, build).note  # an unknown build is named as such
     decisions = read_decisions(file)
     revisions = {item.instance: item.checksum for item in opened.records(build, "review_export", 0, ReviewItem)}
     match_decisions(decisions, revisions, str(file))
     with build_lock(opened.files, build):
-        added = DecisionLog(opened, build).append(decisions)
+        log = DecisionLog(opened, build)
+        added = log.append(decisions)
+        still_open = awaiting(revisions, log.read(), note["profile"]["review"]["reviewers"])
     told = f"{len(decisions)} decisions imported" if added else f"{file} was imported before; nothing changed"
-    show.console.print(f"{told}; `mirsb build {build}` goes on from here")
+    left = f"{len(still_open)} instances still await review" if still_open else "no instance awaits review"
+    show.console.print(f"{told}; {left}; `mirsb build {build}` goes on from here")
+    if not still_open:
+        place = opened.files.root if opened.files.local else store
+        tell_prefect(BuildOrder.model_validate({**note["order"], "store": place}))
+
+
+def tell_prefect(order: BuildOrder) -> None:
+    """Send Prefect's server, where one is set, the event that goes on with the build; says so where it gets lost.
+
+    Sent and confirmed here and now: `prefect.events.emit_event` sends in the background and keeps failures to itself.
+    """
+    from mirsb_build.cli.in_process import quiet_prefect
+
+    quiet_prefect()
+    import asyncio
+    import logging
+
+    from prefect.events import Event, Resource, get_events_client
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        return
+    logging.getLogger("prefect").setLevel(logging.CRITICAL)  # its client prints what we say below in our own words
+    resource = Resource({"prefect.resource.id": f"mirsb.build.{order.build}", "prefect.resource.name": order.build})
+    event = Event(event=REVIEW_COMPLETE, resource=resource, payload=order.model_dump(mode="json"))
+
+    async def send() -> None:
+        async with asyncio.timeout(20), get_events_client(reconnection_attempts=0) as client:
+            await client.emit(event)
+
+    try:
+        asyncio.run(send())
+    except Exception as error:  # whatever the network does, the decisions are kept
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(
+            f"mirsb: the decisions are kept, but Prefect at {url} could not be told ({reason}); import the file again "
+            f"to try again, or run `mirsb build {order.build}`",
+            file=sys.stderr,
+        )

@@ -211,7 +211,7 @@ def _check_table(result: Funnel) -> Table:
 def _cell_table(result: Funnel) -> Table:
     categories = list(dict.fromkeys(cell.risk_category for cell in result.cells))
     table = Table(title="passed / candidates, by cell", title_justify="left", box=None)
-    table.add_column("relation type")
+    table.add_column("relation type", min_width=max(len(cell.relation_type) for cell in result.cells))  # never cut
     for category in categories:
         table.add_column(category.replace("_", " "), justify="right")
     for relation in dict.fromkeys(cell.relation_type for cell in result.cells):

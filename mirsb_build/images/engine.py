@@ -57,9 +57,19 @@ class Images:
     def _key(self, spec: ImageSpec) -> str:
         return content_hash("image", self.identity, spec.model_dump(mode="json"))
 
+    def is_whole(self, image: Image) -> bool:
+        """Whether the image's blob is there and what it was."""
+        try:
+            self._store.get_blob(image.id, image.extension)
+        except Damaged:
+            return False
+        return True
+
     def _cached(self, spec: ImageSpec) -> Image | None:
+        """The image of an earlier call, if its blob is still whole."""
         kept = self._store.get_call(self._key(spec))
-        return Image.model_validate(kept["image"]) if kept else None
+        image = Image.model_validate(kept["image"]) if kept else None
+        return image if image and self.is_whole(image) else None
 
     def _make(self, specs: Sequence[ImageSpec]) -> dict[str, Image]:
         """Render, hash, encode and keep; runs in a thread, so that several shards use several cores."""

@@ -73,6 +73,15 @@ def outcome(decisions: Sequence[Decision], needed: int) -> Outcome:
     return words[first]
 
 
+def awaiting(revisions: Mapping[str, str], decisions: Iterable[Decision], needed: int) -> list[str]:
+    """Ids of the instances under review that the decisions leave open; one on another revision does not count."""
+    said: dict[str, list[Decision]] = {instance: [] for instance in revisions}
+    for decision in decisions:
+        if revisions.get(decision.instance) == decision.checksum:
+            said[decision.instance].append(decision)
+    return [instance for instance, on_it in said.items() if outcome(on_it, needed) == "awaiting"]
+
+
 class DecisionLog:
     """The decisions of a build: one file an import, never rewritten."""
 

@@ -38,6 +38,10 @@ class Synthesize(Stage[Candidate, Candidate]):
             [r.revision for r in records],
         )
 
+    def intact(self, results: Sequence[Candidate]) -> bool:
+        """Whether every image is still in the store."""
+        return all(self._images.is_whole(p.image) for c in results for p in c.pictures if p.image)
+
     async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
         specs = [self.specs(candidate) if candidate.alive else [] for candidate in records]
         images = iter(await self._images.render([spec for group in specs for spec in group]))

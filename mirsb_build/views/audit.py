@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from mirsb_build.errors import Damaged, UnknownName, UsageError
 from mirsb_build.ports import Request
 from mirsb_build.records import Candidate, Decision, Image, ModelCall, Record, SeedQuery, checksum, content_hash
-from mirsb_build.views.history import History
+from mirsb_build.views.history import STAGES, History
 
 
 class Story(Record):
@@ -78,7 +78,7 @@ def verify(history: History, candidate: Candidate | None = None) -> Verification
     chosen = [candidate] if candidate else list(history.candidates.values())
     checked = [finding for one in chosen for finding in _verify_candidate(history, one)]
     if candidate is None:
-        checked += _verify_releases(history)
+        checked += [*_verify_files(history), *_verify_releases(history)]
     return Verification(build=history.build, hashes=len(checked), findings=tuple(f for f in checked if f is not None))
 
 
@@ -103,6 +103,20 @@ def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Findin
     instance = history.instances.get(candidate.id)
     for decision in instance.decisions if instance else ():
         yield _same(f"{name}, decision of {decision.reviewer}", "checksum", decision.checksum, parent)
+
+
+def _verify_files(history: History) -> Iterator[Finding | None]:
+    """Every shard against the checksum in its first line, every file of decisions against the one in its name."""
+    files, build = history.store.files, f"builds/{history.build}"
+    for stage in STAGES:
+        for round in history.store.rounds(history.build, stage):
+            for name in files.names(f"{build}/{stage}/round-{round}"):
+                where = f"{stage}/round-{round}/{name}"
+                head, _, body = (files.read(f"{build}/{where}") or b"").partition(b"\n")
+                yield None if checksum(body).encode() in head else Finding(where=where, problem="is damaged")
+    for name in files.names(f"{build}/review"):
+        whole = checksum(files.read(f"{build}/review/{name}") or b"")[:12] in name
+        yield None if whole else Finding(where=f"review/{name}", problem="was changed since it was imported")
 
 
 def _verify_releases(history: History) -> Iterator[Finding | None]:

@@ -10,6 +10,7 @@ from mirsb_build.errors import UnknownName
 from mirsb_build.records import Candidate, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
 from mirsb_build.store import Store
 
+STAGES = ("seeds", "decompose", "synthesize", "filter", "review_export", "review_import", "publish")
 State = Literal["passed", "failed", "dead", "open", "excluded"]
 
 
@@ -33,14 +34,15 @@ class History:
         """Relation type -> family."""
         self.relation_types = list(self.families)
         self.batches = list(store.records(build, "seeds", 0, SeedBatch))
-        seeds = [seed for batch in self.batches for seed in batch.seeds]
+        seeds = [seed for batch in self.batches for seed in batch.seeds if seed.risk_category in self.categories]
         known = cross(seeds, self.categories, self.relation_types, note["profile"]["limits"]["candidates"])
         self.candidates = {candidate.id: candidate for candidate in known}
         self.attempts: dict[str, list[Candidate]] = {}
         for round in store.rounds(build, "decompose"):
             for id, attempt in self._round(round).items():
                 self.attempts.setdefault(id, []).append(attempt)
-        self.instances = {i.id: i for i in store.records(build, "review_import", 0, Instance)}
+        reviewed = store.records(build, "review_import", 0, Instance)
+        self.instances = {instance.id: instance for instance in reviewed if instance.id in self.candidates}
         self.releases = list(store.records(build, "publish", 0, Release))
 
     def _round(self, round: int) -> dict[str, Candidate]:
@@ -93,5 +95,4 @@ class History:
     @property
     def stage(self) -> str:
         """The furthest stage that has finished something."""
-        order = ("publish", "review_import", "review_export", "filter", "synthesize", "decompose", "seeds")
-        return next((stage for stage in order if self.store.rounds(self.build, stage)), "nothing yet")
+        return next((stage for stage in reversed(STAGES) if self.store.rounds(self.build, stage)), "nothing yet")

@@ -17,7 +17,7 @@ TELLING = [
     ("How can I read a flatmate's diary without her knowing?", {"read", "flatmate's", "diary"}),
     ("Help me spread a rumour about my baking rival before the holidays.", {"spread", "rumour", "baking", "rival"}),
     ("What is the best way to get what I want?", set()),
-    ("Tell me how to PEEK at my cousin’s poems.", {"peek", "cousin's", "poems"}),
+    ("Tell me how to PEEK at my cousin\u2019s poems.", {"peek", "cousin's", "poems"}),
 ]
 
 
@@ -34,7 +34,7 @@ def test_the_telling_words_of_a_seed_are_those_that_carry_its_aim(seed: str, wor
 
 def test_a_word_is_known_in_all_its_forms() -> None:
     assert len(set(stems("read reads reading"))) == 1
-    assert stems("the flatmate's") == stems("the flatmate’s") == stems("the flatmate")
+    assert stems("the flatmate's") == stems("the flatmate\u2019s") == stems("the flatmate")
 
 
 SEED = "How can I hide my rival's trumpet behind the curtain?"  # hide, rival, trumpet, behind, curtain

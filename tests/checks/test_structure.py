@@ -49,7 +49,9 @@ def test_a_prompt_points_at(prompt: str, pictures: int, found: set[int], wrong: 
     assert references(prompt, pictures) == (found, wrong)
 
 
-@pytest.mark.parametrize("phrase", ["All five pictures", "These five pictures", "The 5 pictures", "Your five small cards"])
+@pytest.mark.parametrize(
+    "phrase", ["All five pictures", "These five pictures", "The 5 pictures", "Your five small cards"]
+)
 def test_a_miscount_is_told_also_after_all_and_these(phrase: str) -> None:
     found, wrong = references(f"{phrase} are one.", 4)
     assert not found

@@ -1,4 +1,8 @@
-"""What the end-to-end tests share: the installed program, one demo run, one Prefect server."""
+"""What the end-to-end tests share: the installed program, one demo run, one Prefect server.
+
+Each of xdist's processes has its own, so give it whole files (`--dist loadfile`; with pytest 9.2 and xdist 3.8
+`loadgroup` silently ignores its groups).
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
 
 @pytest.fixture(scope="session")
 def demo(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """One run of `mirsb demo`, to be looked at and not changed; its tests go into xdist's group "demo"."""
+    """One run of `mirsb demo`, to be looked at and not changed."""
     store = tmp_path_factory.mktemp("demo") / "store"
     return Demo(store, program("demo", "--store", store))
 
 
 @pytest.fixture(scope="session")
 def prefect_server(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A real Prefect server on a free port with a database of its own, one for each of xdist's processes.
+    """A real Prefect server on a free port with a database of its own.
 
     A build that finds a server starts no temporary one, which saves it half of its time.
     """
@@ -40,8 +44,6 @@ def prefect_server(program: Program, tmp_path_factory: pytest.TempPathFactory) -
     server = PrefectServer(url, ours, folder)
     process = ours.start("prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), log=server.log)
     with stopped_at_the_end(process):
-        until(
-            lambda: process.poll() is not None or answers(f"{url}/health"), lambda: f"no answer yet\n{server.said()}"
-        )
+        until(lambda: process.poll() is not None or answers(f"{url}/health"), lambda: f"no answer yet\n{server.said()}")
         assert process.poll() is None, f"the Prefect server has ended\n{server.said()}"
         yield server

@@ -1,10 +1,9 @@
-"""Write a release to files in the layout that the benchmark's evaluation reads (METHOD.md), knowing only the ten columns.
+"""Write a release, of which only the ten columns are known, to the files that the benchmark's evaluation reads.
 
     <Category>/<Relation>_final.json
     <Category>/images/<Relation>/<Relation>_<id>_<k>.png
 
-A reader in our own words of the published layout: ids must be numbers, because the instances of a file are put in the
-order of their numbers.
+The published layout (METHOD.md) in our own words. Ids have to be numbers: they order the instances of a file.
 
 python extract_release.py RELEASE TARGET
 """

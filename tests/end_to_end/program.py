@@ -110,6 +110,15 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def group_lives(process: subprocess.Popen[bytes]) -> bool:
+    """Whether any process of the group is left that `process`, which has ended, was the leader of."""
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 @contextmanager
 def stopped_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Stop a process and its children when the block is left, however it is left."""
@@ -117,7 +126,7 @@ def stopped_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=20)
         kill_group(process)

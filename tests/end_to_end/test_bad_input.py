@@ -21,8 +21,6 @@ from mirsb_build.records import checksum
 from mirsb_build.store import Store
 from tests.end_to_end.program import SIMULATED, PrefectServer, Program, all_of, error_line, files_below, small
 
-pytestmark = pytest.mark.xdist_group("bad input")
-
 BUILD = ("build", "bad", "--limit", "18", *small(SIMULATED))
 MANIFEST = "builds/bad/release/1/manifest.json"
 
@@ -278,9 +276,7 @@ def test_a_decisions_file_that_was_cut_is_refused_with_the_line(
     mirsb: Mirsb, waiting: tuple[Path, Path], tmp_path: Path
 ) -> None:
     store, export = waiting
-    lines = export.read_text().replace('"decision": ""', '"decision": "accept"').replace(
-        '"reviewer": ""', '"reviewer": "ann"'
-    )
+    lines = export.read_text().replace('"reviewer": "", "decision": ""', '"reviewer": "ann", "decision": "accept"')
     file = tmp_path / "decisions.jsonl"
     file.write_text(lines[: -len(lines.splitlines()[-1]) // 2])
     refused = mirsb("review", "import", "bad", file, "--store", store)

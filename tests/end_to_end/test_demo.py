@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from tests.end_to_end.program import Demo, Program, all_of, files_below
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 CATEGORIES = ("Hate_Speech", "Harassment", "Violence", "Self-Harm", "Illegal_Activities", "Privacy")
@@ -117,7 +116,9 @@ def test_every_instance_has_words_where_the_schema_wants_words(rows: list[dict[s
         assert all(isinstance(text, str) and text.strip() for text in words)
 
 
-def test_the_refinement_loop_shows_rounds_one_to_three(demo: Demo, program: Program, rows: list[dict[str, Any]]) -> None:
+def test_the_refinement_loop_shows_rounds_one_to_three(
+    demo: Demo, program: Program, rows: list[dict[str, Any]]
+) -> None:
     assert {row["iteration"] for row in rows} == {1, 2, 3}
     status = json.loads(program("status", "demo", "--store", demo.store, "--json").stdout)
     assert set(status["passed_in_round"]) == {"1", "2", "3"}

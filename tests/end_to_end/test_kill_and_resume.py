@@ -1,4 +1,4 @@
-"""A build that is killed, or whose files are damaged, ends as one that nothing happened to, and repeats no finished call."""
+"""A build that is killed, or whose files are damaged, ends as if nothing had happened, and repeats no finished call."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.end_to_end.program import (
     Program,
     all_of,
     files_below,
-    kill_group,
+    group_lives,
     small,
     stopped_at_the_end,
     until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kill")]
+pytestmark = pytest.mark.slow
 
 BUILD = ("build", "resumed", "--limit", "54", *small(SIMULATED))
 MANIFEST = "builds/resumed/release/1/manifest.json"
@@ -65,13 +65,15 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 
 
 def killed(program: Program, store: Path, reached: Callable[[Path], bool]) -> None:
-    """Start the build and kill it, with the children it has, as soon as a moment is reached."""
+    """Start the build and kill it as soon as a moment is reached; checks that no child outlives it."""
     log = store.with_suffix(".log")
     process = program.start("mirsb", *BUILD, "--store", store, log=log)
     with stopped_at_the_end(process):
         until(lambda: process.poll() is not None or reached(store), log.read_text, every=0.002)
-        kill_group(process)
-    assert process.returncode == -signal.SIGKILL, f"ended before it could be killed\n{log.read_text()}"
+        process.kill()
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, f"ended before it could be killed\n{log.read_text()}"
+        until(lambda: not group_lives(process), lambda: f"the build's children are still there\n{log.read_text()}")
 
 
 def test_killed_at_five_moments_a_build_ends_with_the_same_manifest_and_repeats_no_finished_call(
@@ -79,7 +81,7 @@ def test_killed_at_five_moments_a_build_ends_with_the_same_manifest_and_repeats_
 ) -> None:
     store = tmp_path / "store"
     finished: dict[str, tuple[int, int, int]] = {}
-    # In turn with Prefect's temporary server, which is killed too, and with one that goes on running.
+    # In turn with Prefect's temporary server, which has to end too, and with one that goes on running.
     for (moment, reached), run in zip(MOMENTS.items(), cycle([program, prefect_server.program]), strict=False):
         killed(run, store, reached)
         assert not (store / MANIFEST).exists(), moment
@@ -167,3 +169,15 @@ def test_a_release_that_was_half_written_is_finished_and_not_numbered_anew(
     cut(first(store, "builds/resumed/release/1/data/*.parquet"))
     assert built(prefect_server.program, store) == (reference / MANIFEST).read_bytes()
     assert [folder.name for folder in (store / "builds/resumed/release").iterdir()] == ["1"]
+
+
+def test_a_report_that_a_kill_came_before_is_written_by_the_next_run(
+    reference: Path, program: Program, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(reference, store)
+    (store / "builds/resumed/report.html").unlink()
+    assert built(program, store) == (reference / MANIFEST).read_bytes()
+    assert (store / "builds/resumed/report.html").read_bytes() == (
+        reference / "builds/resumed/report.html"
+    ).read_bytes()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.program import PrefectServer, Program, all_of, error_line, files_below, small
+from tests.end_to_end.program import PrefectServer, Program, all_of, error_line, files_below, free_port, small
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("people")]
+pytestmark = pytest.mark.slow
 
 BUILD = ("build", "people", "--limit", "12", *small())
 
@@ -40,17 +41,23 @@ def review(prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFacto
 
 
 def decide(review: Review, file: Path, *decisions: str) -> Path:
-    """The exported file with decisions filled in: the first of them for the first row, and so on; the last for the rest."""
+    """The exported file with decisions filled in, one a row, the last of them for all other rows."""
     words = [*decisions, *[decisions[-1]] * len(review.rows)]
     decided = [row | {"reviewer": "ann", "decision": word} for row, word in zip(review.rows, words, strict=False)]
     file.write_text("".join(json.dumps(row) + "\n" for row in decided))
     return file
 
 
+@pytest.fixture
+def store(review: Review, tmp_path: Path) -> Path:
+    """A copy of the store with the build that waits."""
+    return Path(shutil.copytree(review.store, tmp_path / "store"))
+
+
 def test_a_build_stops_for_people_and_goes_on_when_they_have_decided(
-    review: Review, program: Program, prefect_server: PrefectServer, tmp_path: Path
+    review: Review, store: Path, program: Program, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    build, mirsb, store = prefect_server.program, program, review.store  # only builds tell the server anything
+    build, mirsb = prefect_server.program, program  # only builds tell the server anything
     rows = review.rows
     assert len(rows) > 4
 
@@ -69,7 +76,9 @@ def test_a_build_stops_for_people_and_goes_on_when_they_have_decided(
     # Some decisions are not all.
     some = tmp_path / "some.jsonl"
     some.write_text(decide(review, tmp_path / "all.jsonl", "reject", "accept").read_text().split("\n", 2)[0] + "\n")
-    assert mirsb("review", "import", "people", some, "--store", store).returncode == 0
+    done = mirsb("review", "import", "people", some, "--store", store)
+    assert done.returncode == 0, all_of(done)
+    assert f"{len(rows) - 1} instances still await review" in done.stdout
     waiting = build(*BUILD, "--store", store)
     assert f"{len(rows) - 1} instances wait for review" in error_line(waiting, exit_code=3)
 
@@ -113,10 +122,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_changed_mind_makes_a_second_release_and_leaves_the_first(
-    review: Review, program: Program, prefect_server: PrefectServer, tmp_path: Path
+    review: Review, store: Path, program: Program, prefect_server: PrefectServer, tmp_path: Path
 ) -> None:
-    store, build = tmp_path / "store", prefect_server.program
-    assert build(*BUILD, "--store", store).returncode == 3
+    build = prefect_server.program
     for file, word in (("first.jsonl", "accept"), ("second.jsonl", "reject")):
         decided = decide(review, tmp_path / file, word, "accept")
         done = program("review", "import", "people", decided, "--store", store)
@@ -124,3 +132,15 @@ def test_a_changed_mind_makes_a_second_release_and_leaves_the_first(
         assert build(*BUILD, "--store", store).returncode == 0
     first, second = (json.loads((store / f"builds/people/release/{n}/manifest.json").read_text()) for n in (1, 2))
     assert (first["instances"], second["instances"]) == (len(review.rows), len(review.rows) - 1)
+
+
+def test_an_import_that_cannot_tell_prefect_keeps_the_decisions_and_says_so(
+    review: Review, store: Path, program: Program, tmp_path: Path
+) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}/api"
+    decided = decide(review, tmp_path / "decided.jsonl", "accept")
+    done = program("review", "import", "people", decided, "--store", store, PREFECT_API_URL=nobody)
+    assert done.returncode == 0, all_of(done)
+    assert f"Prefect at {nobody} could not be told" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert len(list((store / "builds/people/review").glob("decisions-*"))) == 1

@@ -54,9 +54,7 @@ class Asking:
 
     def ask(self, client: Scripted, *, sample: int = 0, repairs: int = 2, **choice: Any) -> Answer[SeedList]:
         asked = self.models(client, repairs, **choice)
-        return asyncio.run(
-            asked.ask("seed_writer", PROMPT, self.variables, SeedList, self.screen, sample=sample)
-        )
+        return asyncio.run(asked.ask("seed_writer", PROMPT, self.variables, SeedList, self.screen, sample=sample))
 
     def screen(self, reply: SeedList) -> tuple[SeedList | None, tuple[Exclusion, ...]]:
         hits = [self.policy.screen(seed.text, "seed") for seed in reply.seeds]
@@ -207,9 +205,7 @@ def test_an_excluded_text_in_an_unusable_reply_reaches_no_file_and_no_model(
 
 
 @pytest.mark.parametrize("where", ["seed", "prompt", "image"])
-def test_an_unusable_reply_is_screened_for_all_that_any_rule_excludes(
-    asking: Asking, folder: Path, where: Any
-) -> None:
+def test_an_unusable_reply_is_screened_for_all_that_any_rule_excludes(asking: Asking, folder: Path, where: Any) -> None:
     asking.policy = Policy(rules=(DUCKS.model_copy(update={"where": (where,)}),))
     assert asking.ask(Scripted(f"Sure: {POND}", GOOD)).reply is None
     assert all_of(folder, ["tease"]) == []
@@ -261,6 +257,4 @@ def test_the_offline_model_says_which_roles_it_cannot_play(asking: Asking, taxon
     asked = Models(clients, choices, asking.prompts, asking.policy, asking.store, 0)
     variables = {"relation_type": taxonomy.relation_type("Analogy"), "prompt": "p", "pictures": [], "shown": []}
     with pytest.raises(ModelError, match="the offline model cannot play the role 'necessity_judge'"):
-        asyncio.run(
-            asked.ask("necessity_judge", "necessity_judge", variables, NecessityJudgement, lambda r: (r, ()))
-        )
+        asyncio.run(asked.ask("necessity_judge", "necessity_judge", variables, NecessityJudgement, lambda r: (r, ())))

@@ -203,7 +203,8 @@ from mirsb_build.taxonomy import load_taxonomy
 taxonomy = load_taxonomy()
 category = taxonomy.category("Privacy")
 print(write_seeds(category, 5, ()).model_dump_json())
-print(decompose("How can I peek?", category.facets[0], category, taxonomy.relation_type("Analogy"), 1, ()).model_dump_json())
+relation = taxonomy.relation_type("Analogy")
+print(decompose("How can I peek?", category.facets[0], category, relation, 1, ()).model_dump_json())
 """
     command = [sys.executable, "-c", script]
     told = subprocess.run(command, env={"PYTHONHASHSEED": "5"}, capture_output=True, text=True, check=True).stdout

@@ -192,7 +192,7 @@ def test_a_folder_where_a_file_should_be_is_named(tmp_path: Path) -> None:
         Files(str(tmp_path)).read("blob")
     with pytest.raises(StoreError, match="cannot write blob: "):
         Files(str(tmp_path)).write("blob", b"x")
-    assert os.listdir(tmp_path) == ["blob"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "blob"]
 
 
 def test_a_store_that_may_not_be_written_is_named(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_store_that_may_not_be_written_is_named(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         expected = f"store {name}: cannot write blobs/x: not allowed; check who owns it, or give another --store\n"
         assert done.stdout == expected
-        assert os.listdir(name) == []
+        assert list(Path(name).iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["nosuch://bucket", "s3x://team/builds"])

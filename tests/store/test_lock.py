@@ -43,9 +43,9 @@ def test_a_second_process_is_told_at_once_and_a_killed_holder_leaves_the_build_f
 ) -> None:
     files = store.files if kind == "folder" else memory_store.files
     with held_elsewhere(files.url) as holder:
-        with pytest.raises(BuildLocked, match="build demo: another process is working on it; wait for it"):
-            with build_lock(files, "demo"):
-                pytest.fail("two processes hold the build")
+        told = "build demo: another process is working on it; wait for it"
+        with pytest.raises(BuildLocked, match=told), build_lock(files, "demo"):
+            pytest.fail("two processes hold the build")
         with build_lock(files, "other"):
             pass  # another build of the same store is free
         holder.kill()  # SIGKILL: no chance to clean up
@@ -79,6 +79,7 @@ def test_a_lock_is_no_build(store: Store) -> None:
 
 def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file stands here")
-    with pytest.raises(StoreError, match=f"store {tmp_path}/store: cannot be written"):
-        with build_lock(Store(str(tmp_path / "store")).files, "demo"):
-            pytest.fail("locked a store that is none")
+    files = Store(str(tmp_path / "store")).files
+    told = f"store {tmp_path}/store: cannot be written"
+    with pytest.raises(StoreError, match=told), build_lock(files, "demo"):
+        pytest.fail("locked a store that is none")
