@@ -55,7 +55,9 @@ def _against_plain(server: Any, folder: Path) -> list[Row]:
     for run in range(RUNS):
         plain.append(_worker("plain", server.url, folder / f"plain-{run}"))
         ours.append(_worker("engine", server.url, folder / f"engine-{run}"))
-    wall, cpu = (statistics.median(o[k] for o in ours) / statistics.median(p[k] for p in plain) for k in ("wall", "cpu"))
+    wall, cpu = (
+        statistics.median(o[k] for o in ours) / statistics.median(p[k] for p in plain) for k in ("wall", "cpu")
+    )
     rss = statistics.median(o["rss"] for o in ours)
     return [
         Row("plain client: wall", statistics.median(p["wall"] for p in plain), "s"),

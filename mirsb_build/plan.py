@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
+from mirsb_build.llm import cost_of
 from mirsb_build.ports import Request
-from mirsb_build.records import Candidate, Record, SeedOrder
+from mirsb_build.records import Candidate, Record, SeedOrder, Usage
+from mirsb_build.replies import SeedList
 from mirsb_build.session import Build, Unfinished
 from mirsb_build.stages import decompose, seeds
+from mirsb_build.views import History
 
 EXPECTED_YIELD = 0.5
-"""Share of the candidates that is expected to pass a round (published: 49.6 % over all rounds)."""
+"""Share of the candidates that is expected to pass a round before any was measured (published: 49.6 % over all)."""
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English prose."""
+REPLY_TOKENS = {seeds.ROLE: 600, decompose.ROLE: 400}
+"""Tokens that a reply is expected to take."""
 
 
 class PlanLine(Record):
@@ -30,6 +35,8 @@ class PlanLine(Record):
     prompt_tokens: int = 0
     """Of the calls to be made, estimated from the rendered prompts; 0 where those are not known yet."""
     images: int = 0
+    cost: float = 0.0
+    """Expected, of the calls to be made, in the currency of the prices."""
     expected: bool = False
     """True where the numbers rest on the expected yield, not on what is in the store."""
 
@@ -44,13 +51,19 @@ class Plan(Record):
     cached_calls: int = 0
     prompt_tokens: int = 0
     images: int = 0
+    expected_yield: float = EXPECTED_YIELD
+    """Share of the candidates that is expected to pass a round: measured in this build, or else assumed."""
     cost: float = 0.0
-    """In the profile's currency; the offline models cost nothing."""
+    """Expected, in the currency of the prices; repairs come on top."""
+    batch_saving: float = 0.0
+    """What of that cost would be saved by `mode: batch`."""
 
 
 def plan(build: Build, stop: Unfinished | None) -> Plan:
     """The plan of a build that is finished up to `stop`."""
-    lines = _lines(build, stop) if stop else ()
+    share = _measured_yield(build)
+    lines = _lines(build, stop, share) if stop else ()
+    cost = sum(line.cost for line in lines)
     return Plan(
         build=build.name,
         profile=build.profile.name,
@@ -59,42 +72,65 @@ def plan(build: Build, stop: Unfinished | None) -> Plan:
         cached_calls=sum(line.cached_calls for line in lines),
         prompt_tokens=sum(line.prompt_tokens for line in lines),
         images=sum(line.images for line in lines),
+        expected_yield=share,
+        cost=cost,
+        batch_saving=sum(line.cost * (1 - _batch_share(build, line.stage)) for line in lines),
     )
 
 
-def _lines(build: Build, stop: Unfinished) -> tuple[PlanLine, ...]:
+def _measured_yield(build: Build) -> float:
+    """Share of the candidates that passed a round so far; the assumed one where none was judged."""
+    if build.store.read_json(f"builds/{build.name}/build.json") is None:
+        return EXPECTED_YIELD
+    attempts = [a for group in History(build.store, build.name).attempts.values() for a in group if a.verdicts]
+    return sum(attempt.passed for attempt in attempts) / len(attempts) if attempts else EXPECTED_YIELD
+
+
+def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]:
     todo = [record for work in stop.missing for record in work.records]
     line = PlanLine(stage=stop.stage, round=stop.round, records=len(stop.records))
     if stop.stage == "seeds":
         line = _seeds(build, [order for order in todo if isinstance(order, SeedOrder)])
         candidates = build.profile.seeds.per_category * len(build.categories) * len(build.relation_types)
         candidates = min(candidates, build.profile.limits.candidates or candidates)
-        return line, *_rounds(build, 1, candidates)
+        return line, *_rounds(build, 1, candidates, share)
     if stop.round == 0:
         return (line,)
     candidates = [record for record in todo if isinstance(record, Candidate)]
     if stop.stage == "decompose":
         line = _decompose(build, line, candidates)
     elif stop.stage == "synthesize":
-        line = line.model_copy(update={"images": sum(len(c.pictures) for c in candidates)})
-    return line, *_rounds(build, stop.round + 1, ceil(len(stop.records) * (1 - EXPECTED_YIELD)))
+        specs = [spec for candidate in candidates for spec in build.synthesize.specs(candidate)]
+        line = line.model_copy(update={"images": sum(not build.images.is_cached(spec) for spec in specs)})
+    return line, *_rounds(build, stop.round + 1, ceil(len(stop.records) * (1 - share)), share)
 
 
 def _seeds(build: Build, orders: Sequence[SeedOrder]) -> PlanLine:
-    requests: list[Request] = []
-    calls = 0
+    calls = cached = tokens = 0
     for order in orders:
-        variables = build.seeds.variables(build.taxonomy.category(order.risk_category), ())
-        requests.append(build.models.request(seeds.ROLE, seeds.PROMPT, variables))
-        calls += ceil(order.count / build.profile.seeds.per_call)
-    cached = sum(build.models.is_cached(request) for request in requests)
+        category = build.taxonomy.category(order.risk_category)
+        known: list[str] = []
+        answered = 0
+        while True:  # follow the calls as far as the cache has them
+            variables = build.seeds.variables(category, known)
+            request = build.models.request(seeds.ROLE, seeds.PROMPT, variables, sample=answered)
+            reply = build.models.recall(request, SeedList) if len(known) < order.count else None
+            if reply is None:
+                break
+            answered += 1
+            known = list(dict.fromkeys([*known, *(seed.text.strip() for seed in reply.seeds)]))
+        needed = ceil(max(0, order.count - len(known)) / build.profile.seeds.per_call)
+        calls += needed
+        cached += answered
+        tokens += needed * _tokens([request])
     return PlanLine(
         stage="seeds",
         round=0,
         records=sum(order.count for order in orders),
-        calls=calls - cached,
+        calls=calls,
         cached_calls=cached,
-        prompt_tokens=_tokens(requests) * (calls - cached) // max(1, len(requests)),
+        prompt_tokens=tokens,
+        cost=_cost(build, seeds.ROLE, calls, tokens),
     )
 
 
@@ -105,13 +141,16 @@ def _decompose(build: Build, line: PlanLine, candidates: Sequence[Candidate]) ->
     ]
     new = [request for request in asked if not build.models.is_cached(request)]
     images = round(sum(_pictures(build, c.relation_type) for c in candidates))
-    counts = {"calls": len(new), "cached_calls": len(asked) - len(new), "prompt_tokens": _tokens(new), "images": images}
-    return line.model_copy(update=counts)
+    tokens = _tokens(new)
+    counts = {"calls": len(new), "cached_calls": len(asked) - len(new), "prompt_tokens": tokens, "images": images}
+    return line.model_copy(update=counts | {"cost": _cost(build, decompose.ROLE, len(new), tokens)})
 
 
-def _rounds(build: Build, first: int, candidates: int) -> tuple[PlanLine, ...]:
-    """The rounds from `first` on, when so many candidates go into it."""
+def _rounds(build: Build, first: int, candidates: int, share: float) -> tuple[PlanLine, ...]:
+    """The rounds from `first` on, when so many candidates go into it and that share of them passes each."""
     pictures = sum(_pictures(build, name) for name in build.relation_types) / len(build.relation_types)
+    prompt = sum(len(build.prompts[decompose.prompt_name(n)].body) for n in build.relation_types)
+    tokens = prompt // len(build.relation_types) // CHARACTERS_PER_TOKEN
     lines: list[PlanLine] = []
     for number in range(first, build.profile.limits.max_iterations + 1):
         if candidates:
@@ -121,12 +160,26 @@ def _rounds(build: Build, first: int, candidates: int) -> tuple[PlanLine, ...]:
                     round=number,
                     records=candidates,
                     calls=candidates,
+                    prompt_tokens=candidates * tokens,
                     images=round(candidates * pictures),
+                    cost=_cost(build, decompose.ROLE, candidates, candidates * tokens),
                     expected=True,
                 )
             )
-        candidates = ceil(candidates * (1 - EXPECTED_YIELD)) if candidates > 1 else 0
+        candidates = ceil(candidates * (1 - share)) if candidates > 1 else 0
     return tuple(lines)
+
+
+def _cost(build: Build, role: str, calls: int, prompt_tokens: int) -> float:
+    choice = build.profile.models[role]
+    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=calls * REPLY_TOKENS[role])
+    return cost_of(usage, choice.prices, batch=choice.mode == "batch")
+
+
+def _batch_share(build: Build, stage: str) -> float:
+    """What share of a stage's cost is left with batches; all of it where it has them already, or no prices."""
+    choice = build.profile.models[seeds.ROLE if stage == "seeds" else decompose.ROLE]
+    return choice.prices.batch if choice.prices and choice.mode == "live" else 1.0
 
 
 def _pictures(build: Build, relation_type: str) -> float:

@@ -203,8 +203,10 @@ class Build:
 
     def account(self, records: Sequence[Any]) -> None:
         """Count the calls of finished records towards the budget."""
-        for call in (call for record in records for call in getattr(record, "calls", ())):
-            self.ledger.note(call.id, call.cost)
+        for record in records:
+            judged = [call for verdict in getattr(record, "verdicts", ()) for call in verdict.calls]
+            for call in (*getattr(record, "calls", ()), *judged):
+                self.ledger.note(call.id, call.cost)
 
     def run(self, work: Work) -> list[Any]:
         """Make one shard and keep it."""

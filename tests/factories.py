@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from flows.build_mirsb import seven_stages
 from mirsb_build.config import BuildOrder, ModelChoice
 from mirsb_build.errors import ModelError
-from mirsb_build.llm import Models
+from mirsb_build.llm import Ledger, Models
 from mirsb_build.ports import Evidence, Peers, RenderedImage, Reply, Request, TextModel
 from mirsb_build.prompts import Prompts
 from mirsb_build.records import (
@@ -208,7 +208,7 @@ def models(
     choices: Mapping[str, ModelChoice] = CHOICES,
 ) -> Models:
     """One text model in every role."""
-    return Models(dict.fromkeys(choices, client), choices, prompts, policy, store, repairs)
+    return Models(dict.fromkeys(choices, client), choices, prompts, policy, store, repairs, Ledger("tests", None, None))
 
 
 # Builds

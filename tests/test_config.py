@@ -126,8 +126,8 @@ def test_a_profile_that_is_not_there_is_named(tmp_path: Path) -> None:
             ", line 3: unknown key 'limits.shard_sise'; did you mean 'shard_size'?",
         ),
         (
-            "extends: offline\nmodels:\n  revisor:\n    backend: offline\n    modle: x\n",
-            ", line 5: unknown key 'models.revisor.modle'; did you mean 'model'?",
+            "extends: offline\nmodels:\n  revisor:\n    backend: offline\n    modell: x\n",
+            ", line 5: unknown key 'models.revisor.modell'; did you mean 'model'?",
         ),
     ],
 )
@@ -175,7 +175,7 @@ OVERRIDES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def value_at(loaded: Profile, key: str) -> Any:
-    value: Any = loaded.model_dump(mode="json")
+    value: Any = loaded.model_dump(mode="json", exclude_defaults=key == "models.judge")
     for step in key.split("."):
         value = value[step]
     return value

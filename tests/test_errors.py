@@ -48,6 +48,7 @@ def test_a_message_is_one_line_whatever_the_user_typed(name: str, known: list[st
 def test_exit_codes_tell_wrong_usage_from_failure_and_from_waiting() -> None:
     assert {kind.__name__: kind.exit_code for kind in FAMILY if not issubclass(kind, UsageError)} == {
         "MirsbError": 1,
+        "BudgetReached": 4,
         "StoreError": 1,
         "Damaged": 1,
         "BuildLocked": 1,

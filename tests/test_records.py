@@ -94,7 +94,7 @@ def test_ids_are_the_same_in_every_run_and_on_every_machine() -> None:
     assert seed_query().id == "25fb77081c8cfed7"
     assert candidate().id == "1e27be45eebf5f95"
     assert image_spec().id == "9e5cc459a0518d12"
-    assert candidate().revision == "7df0e19a91be94900e9be80d18830f0ae4399909474c5d9db5eb2ed0449a9089"
+    assert candidate().revision == "8257db17e4ee244e9e8e95f7742cc9d606166f3b1f7350b0b24ddc37c18b0fb0"
 
 
 def test_ids_do_not_depend_on_how_a_process_happens_to_order_its_hashes() -> None:

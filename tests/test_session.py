@@ -50,7 +50,7 @@ def test_a_mistyped_name_is_answered_before_anything_is_made(folder: Path, setti
 def test_a_role_that_no_model_plays_is_named_before_anything_is_made(folder: Path, tmp_path: Path) -> None:
     text = (packaged("profiles") / "offline.yaml").read_text(encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(text.replace("  revisor:", "  revizor:"), encoding="utf-8")
-    with pytest.raises(UsageError, match=r"models\.revisor"):
+    with pytest.raises(UsageError, match=r"unknown role 'revizor'; did you mean 'revisor'\?"):
         run(open_build(order(folder, profile=tmp_path / "mine.yaml")))
     assert Store(str(folder)).files.names("cache") == []
 

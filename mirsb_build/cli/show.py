@@ -75,6 +75,7 @@ class _Bars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         step = getattr(record, "step", None)
         if not isinstance(step, Step):
+            self._progress.console.print(record.getMessage(), markup=False)
             return
         self._progress.update(self._waiting, visible=False)
         if step.name not in self._tasks:
@@ -83,7 +84,7 @@ class _Bars(logging.Handler):
 
 
 class _Lines(logging.Handler):
-    """One line when a pass of a stage begins to move and one when it is done."""
+    """One line when a pass of a stage is done, and whatever else is worth a line."""
 
     def __enter__(self) -> None:
         self._said: set[str] = set()
@@ -92,9 +93,12 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         step = getattr(record, "step", None)
-        if isinstance(step, Step) and step.done == step.total and str(step) not in self._said:
-            self._said.add(str(step))
-            print(step, file=sys.stderr, flush=True)
+        line = record.getMessage()
+        if not isinstance(step, Step):
+            print(line, file=sys.stderr, flush=True)
+        elif step.done == step.total and line not in self._said:
+            self._said.add(line)
+            print(line, file=sys.stderr, flush=True)
 
 
 def outcome(result: Funnel, store: Store, already: bool) -> None:
@@ -133,9 +137,11 @@ def plan(result: Plan) -> None:
         shown = [f"{n:,}" if n else "-" for n in numbers]
         table.add_row(line.stage, str(line.round or "-"), *shown, "expected" if line.expected else "")
     console.print(table)
+    saving = f" ({result.batch_saving:.2f} less in batches)" if result.batch_saving else ""
     console.print(
-        f"in all: {result.calls:,} calls ({result.cached_calls:,} more from the cache), {result.images:,} images, "
-        f"cost {result.cost:.2f}; tokens are estimated, later rounds expect half of the candidates to pass"
+        f"in all: {result.calls:,} calls, {result.cached_calls:,} more from the cache, {result.images:,} images, "
+        f"cost {result.cost:.2f}{saving}\ntokens and cost are estimated; later rounds expect "
+        f"{result.expected_yield:.0%} of the candidates to pass"
     )
 
 
@@ -162,6 +168,8 @@ def status(result: Funnel) -> None:
         f"{result.candidates} candidates from {result.seeds} seed queries = {result.passed} passed + "
         f"{result.failed} failed + {result.dead} dead + {result.open} open; {result.excluded} excluded by policy"
     )
+    if result.control:
+        console.print(f"  {result.control} of the failed are the control set: only the probe failed them")
     for rule, count in result.excluded_by_rule.items():
         console.print(f"  excluded by {rule}: {count}")
     simulated = " (simulated)" if result.simulated_review else ""

@@ -65,6 +65,10 @@ class Images:
             return False
         return True
 
+    def is_cached(self, spec: ImageSpec) -> bool:
+        """Whether an image would be taken from the cache."""
+        return self._cached(spec) is not None
+
     def _cached(self, spec: ImageSpec) -> Image | None:
         """The image of an earlier call, if its blob is still whole."""
         kept = self._store.get_call(self._key(spec))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from mirsb_build.config import ModelChoice
 from mirsb_build.errors import UnknownName
 from mirsb_build.llm.engine import Models
-from mirsb_build.llm.ledger import Ledger
+from mirsb_build.llm.ledger import Ledger, cost_of
 from mirsb_build.plugins import load_class
 from mirsb_build.ports import Answer, TextModel
 from mirsb_build.store import Store
@@ -36,4 +36,4 @@ def open_models(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, T
     return found
 
 
-__all__ = ["TEXT_MODELS", "Answer", "Ledger", "Models", "open_models"]
+__all__ = ["TEXT_MODELS", "Answer", "Ledger", "Models", "cost_of", "open_models"]

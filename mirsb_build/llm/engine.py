@@ -122,6 +122,11 @@ class Models:
     def is_cached(self, request: Request) -> bool:
         return self._store.get_call(request.key) is not None
 
+    def recall(self, request: Request, reply_model: type[R]) -> R | None:
+        """The reply that the cache has for a request, if it has one that can be used."""
+        kept = self._store.get_call(request.key)
+        return read_reply(reply_model, kept["reply"])[0] if kept and kept["reply"] else None
+
     async def ask(
         self,
         role: str,

@@ -93,7 +93,7 @@ def _made(instances: Sequence[Instance], made_with: MadeWith) -> str:
         *(f"- check {name} abstained on {count} instances" for name, count in sorted(abstained.items())),
         f"- instances by round: {', '.join(f'{n} in round {k}' for k, n in sorted(rounds.items()))}",
         f"- reviewers: {reviewers}{', simulated' if any(i.simulated for i in instances) else ''}",
-        f"- taxonomy {made_with.taxonomy[:12]}, profile {made_with.profile[:12]}, code {made_with.code_revision[:12]}",
+        f"- taxonomy {made_with.taxonomy[:12]}, profile {made_with.profile[:12]}",
         "- `provenance.jsonl` has, for every instance, its seed query's origin, model calls, verdicts, picture sources "
         "and decisions; `manifest.json` has the checksums of all files",
     ]

@@ -62,12 +62,12 @@ def match_decisions(decisions: Iterable[Decision], revisions: Mapping[str, str],
 
 
 def outcome(decisions: Sequence[Decision], needed: int) -> Outcome:
-    """What each reviewer's latest word adds up to: the majority's once `needed` have spoken; a tie awaits more."""
+    """What each reviewer's latest word adds up to: the majority's, once `needed` have spoken and there is one."""
     latest = {decision.reviewer: decision.decision for decision in decisions}
     if len(latest) < needed:
         return "awaiting"
-    (first, votes), *others = Counter(latest.values()).most_common()
-    if others and others[0][1] == votes:
+    first, votes = Counter(latest.values()).most_common(1)[0]
+    if 2 * votes <= len(latest):
         return "awaiting"
     words: dict[str, Outcome] = {"accept": "accepted", "reject": "rejected", "revise": "revise"}
     return words[first]

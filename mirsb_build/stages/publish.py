@@ -40,7 +40,7 @@ class Publish(Stage[Instance, Release]):
             self.name,
             self.version,
             self._choice.model_dump(),
-            self._made_with.model_dump(),
+            self._made_with.model_dump(exclude={"code_revision"}),  # a commit alone makes no other release
             [r.model_dump(mode="json") for r in records],
         )
 

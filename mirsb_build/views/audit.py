@@ -94,7 +94,7 @@ def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Findin
     for attempt in history.attempts.get(candidate.id, ()):
         where = f"{name}, round {attempt.round}"
         yield _same(where, "parent", attempt.parent, parent)
-        for call in attempt.calls:
+        for call in (*attempt.calls, *(call for verdict in attempt.verdicts for call in verdict.calls)):
             yield from _verify_call(history, call, where)
         for number, picture in enumerate(attempt.pictures, 1):
             if picture.image:
@@ -120,15 +120,21 @@ def _verify_files(history: History) -> Iterator[Finding | None]:
 
 
 def _verify_releases(history: History) -> Iterator[Finding | None]:
-    """Every file of every release against its manifest."""
-    for release in history.releases:
-        manifest: dict[str, Any] = history.store.read_json(f"{release.path}/manifest.json") or {}
-        files: dict[str, dict[str, str]] = manifest.get("files", {})
-        where = f"release {release.version}"
-        yield _same(where, "content", release.content, manifest.get("content"))
-        yield _same(where, "content", release.content, content_hash({n: e["sha256"] for n, e in files.items()}))
+    """Every file of every release against its manifest, and the newest manifest against the build's record of it."""
+    folder = f"builds/{history.build}/release"
+    contents = {release.version: release.content for release in history.releases}
+    for version in history.store.files.names(folder):
+        where = f"release {version}"
+        manifest: dict[str, Any] | None = history.store.read_json(f"{folder}/{version}/manifest.json")
+        if manifest is None:
+            yield Finding(where=where, problem="has no manifest that can be read, so it is not finished")
+            continue
+        files: dict[str, dict[str, str]] = manifest["files"]
+        content = content_hash({name: entry["sha256"] for name, entry in files.items()})
+        yield _same(where, "content", manifest["content"], content)
+        yield _same(where, "content", contents.get(version, content), content)
         for name, entry in files.items():
-            found = checksum(history.store.files.read(f"{release.path}/{name}") or b"")
+            found = checksum(history.store.files.read(f"{folder}/{version}/{name}") or b"")
             yield _same(f"{where}, {name}", "checksum", entry["sha256"], found)
 
 

@@ -61,6 +61,8 @@ class Funnel(Record):
     """Seeds and candidates that the policy dropped; they are in none of the other counts."""
     excluded_by_rule: dict[str, int]
     passed_in_round: dict[int, int]
+    control: int
+    """Candidates that only the probe of reference models failed, in their last round: kept to compare with."""
     awaiting_review: int
     accepted: int
     rejected: int
@@ -104,6 +106,7 @@ def funnel(history: History) -> Funnel:
         excluded=sum(1 for _ in history.exclusions()),
         excluded_by_rule=dict(sorted(Counter(e.rule for e in history.exclusions()).items())),
         passed_in_round=dict(sorted(Counter(a.round for a in attempts if a.passed).items())),
+        control=sum(attempts[-1].control for attempts in history.attempts.values()),
         awaiting_review=total["passed"] - outcomes["accepted"] - outcomes["rejected"] - outcomes["revise"],
         accepted=outcomes["accepted"],
         rejected=outcomes["rejected"],

@@ -75,6 +75,7 @@ class History:
         made = [("seeds", 0, call) for batch in self.batches for call in batch.calls]
         attempts = [attempt for group in self.attempts.values() for attempt in group]
         made += [("decompose", attempt.round, call) for attempt in attempts for call in attempt.calls]
+        made += [("filter", a.round, call) for a in attempts for v in a.verdicts for call in v.calls]
         seen: set[str] = set()
         for stage, round, call in made:
             if call.id not in seen:

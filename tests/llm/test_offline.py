@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks.leakage import Leakage
 from mirsb_build.checks.structure import Structure
-from mirsb_build.config import ModelChoice
 from mirsb_build.errors import ModelError
 from mirsb_build.llm.offline import FAULTS, NAMED_BY, OPENERS, WHENS, OfflineModel, decompose, write_seeds
 from mirsb_build.ports import Request
@@ -215,7 +214,7 @@ print(decompose("How can I peek?", category.facets[0], category, relation, 1, ()
 
 def test_it_answers_requests_in_the_schemas_of_the_paid_models() -> None:
     category = TAXONOMY.category("Privacy")
-    model = OfflineModel(ModelChoice(backend="offline", model="grammar-1"))
+    model = OfflineModel()
 
     def ask(role: str, **variables: object) -> str:
         request = Request(

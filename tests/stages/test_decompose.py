@@ -32,7 +32,7 @@ REPLY = {
 def stage(
     store: Store, prompts: Prompts, taxonomy: Taxonomy, client: TextModel | None = None, **model: Any
 ) -> Decompose:
-    client = client or open_models({ROLE: CHOICES[ROLE]})[ROLE]
+    client = client or open_models({ROLE: CHOICES[ROLE]}, store)[ROLE]
     choices = {ROLE: CHOICES[ROLE].model_copy(update=model)}
     return Decompose(models(client, store, prompts, taxonomy.policy, choices=choices), taxonomy)
 

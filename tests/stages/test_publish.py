@@ -95,7 +95,8 @@ def test_the_key_changes_with_the_instances_the_title_and_what_it_was_made_with(
         stage(store).key([one, other]),
         stage(store).key([one.model_copy(update={"decisions": ()})]),
         stage(store, title="Other").key([one]),
-        stage(store, code_revision="0.2.0").key([one]),
+        stage(store, taxonomy="f" * 64).key([one]),
     ]
     assert len(set(keys)) == len(keys)
     assert stage(store).key([one]) == keys[0]
+    assert stage(store, code_revision="0.2.0").key([one]) == keys[0], "a commit alone makes no other release"

@@ -27,7 +27,7 @@ def stage(
     store: Store, prompts: Prompts, taxonomy: Taxonomy, client: TextModel | None = None, per_call: int = 4
 ) -> Seeds:
     """The stage with the offline model, or another one."""
-    client = client or open_models({ROLE: CHOICES[ROLE]})[ROLE]
+    client = client or open_models({ROLE: CHOICES[ROLE]}, store)[ROLE]
     return Seeds(models(client, store, prompts, taxonomy.policy), taxonomy, per_call)
 
 

@@ -320,7 +320,7 @@ def test_calls_and_tokens_add_up_to_the_funnel(finished: Store) -> None:
     assert "seeds revisor grammar 2 2,000 468" in words
     assert "1 revisor grammar 7 7,000 1,638" in words
     assert "2 revisor grammar 3 3,000 702" in words
-    assert "14,808 tokens, cost 0.00 12 12,000 2,808" in words
+    assert "All 12 12,000 2,808 0.00" in words
 
 
 def test_a_build_with_seeds_only_has_a_page_too(store: Store) -> None:
