@@ -13,6 +13,7 @@ import pytest
 from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.records import Candidate, checksum
 from mirsb_build.session import Build, open_build
+from mirsb_build.store import Store
 from mirsb_build.views import History, Verification, find, prov, story, verify
 from tests.factories import decision, finish, order, run
 
