@@ -168,12 +168,13 @@ def load_profile(name_or_path: str, settings: tuple[str, ...] = ()) -> Profile:
 
 def _blame(chain: Sequence[tuple[Path, dict[str, Any]]], settings: Sequence[str], error: ValidationError) -> UsageError:
     """The error in terms of the override or the file that holds the mistake."""
-    path = first_error(error)["loc"]
+    path, error_type = first_error(error)["loc"], first_error(error)["type"]
     what = explain(Profile, error)
     for setting in reversed(settings):
         key = tuple(setting.partition("=")[0].split("."))
-        shared = min(len(key), len(path))
-        if tuple(str(p) for p in path[:shared]) == key[:shared]:
+        meant = path[:-1] if error_type == "missing" else path  # what is missing stands beside what was set
+        shared = min(len(key), len(meant))
+        if tuple(str(p) for p in meant[:shared]) == key[:shared]:
             return UsageError(f"--set {setting}: {what}")
     owner = next((file for file, own in chain if path and path[0] in own), chain[0][0])
     return BadFile(owner, what, line_of(read_text(owner), path))

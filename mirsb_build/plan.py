@@ -7,7 +7,7 @@ from math import ceil
 
 from mirsb_build.llm import cost_of
 from mirsb_build.ports import Request
-from mirsb_build.records import Candidate, Record, SeedOrder, Usage
+from mirsb_build.records import Candidate, Origin, Record, SeedOrder, SeedQuery, Usage
 from mirsb_build.replies import SeedList
 from mirsb_build.session import Build, Unfinished
 from mirsb_build.stages import decompose, seeds
@@ -149,8 +149,7 @@ def _decompose(build: Build, line: PlanLine, candidates: Sequence[Candidate]) ->
 def _rounds(build: Build, first: int, candidates: int, share: float) -> tuple[PlanLine, ...]:
     """The rounds from `first` on, when so many candidates go into it and that share of them passes each."""
     pictures = sum(_pictures(build, name) for name in build.relation_types) / len(build.relation_types)
-    prompt = sum(len(build.prompts[decompose.prompt_name(n)].body) for n in build.relation_types)
-    tokens = prompt // len(build.relation_types) // CHARACTERS_PER_TOKEN
+    tokens = _typical_tokens(build)
     lines: list[PlanLine] = []
     for number in range(first, build.profile.limits.max_iterations + 1):
         if candidates:
@@ -168,6 +167,19 @@ def _rounds(build: Build, first: int, candidates: int, share: float) -> tuple[Pl
             )
         candidates = ceil(candidates * (1 - share)) if candidates > 1 else 0
     return tuple(lines)
+
+
+def _typical_tokens(build: Build) -> int:
+    """Prompt tokens of a typical decomposition: the mean over the relation types, for a seed that is made up here."""
+    category = build.taxonomy.category(build.categories[0])
+    facet, origin = category.facets[0], Origin(kind="file", name="plan")
+    seed = SeedQuery(risk_category=category.name, facet=facet.name, text=facet.definition, origin=origin)
+    candidates = [Candidate(seed_query=seed, relation_type=name) for name in build.relation_types]
+    requests = [
+        build.models.request(decompose.ROLE, decompose.prompt_name(c.relation_type), build.decompose.variables(c))
+        for c in candidates
+    ]
+    return _tokens(requests) // len(requests)
 
 
 def _cost(build: Build, role: str, calls: int, prompt_tokens: int) -> float:

@@ -66,8 +66,6 @@ class Prompt:
         self.role = header.role
         self.reply = REPLIES[header.reply]
         self.reply_schema = self.reply.model_json_schema()
-        self.body = body
-        """The template's own text, without what it includes."""
         self.hash = digest
         self._variables = header.variables
         parts = _SECTION.split(body)
