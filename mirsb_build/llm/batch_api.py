@@ -214,7 +214,7 @@ class BatchApi:
                 raise ModelError(
                     f"{self._endpoint.url} has no batches ({self._endpoint.quoted(error.message)}); take "
                     "'mode: batch' out of the profile, or check its base_url"
-                ) from error
+                ) from None  # the client's error may quote the key
 
         try:
             return await self._endpoint.tried(once, deadline)

@@ -16,6 +16,7 @@ import httpx2
 import openai
 
 from mirsb_build.errors import ModelError
+from mirsb_build.llm.keys import NO_KEY
 from mirsb_build.llm.throttle import Throttle
 
 T = TypeVar("T")
@@ -49,46 +50,85 @@ class Endpoint:
         self.url = str(self.client.base_url).rstrip("/")
         self.throttle = Throttle(concurrency)
         self._deadline = deadline
+        self._answered = -1.0
+        """When the last answer came, by the monotonic clock."""
+        self._lost = ""
+        """Why no further call is sent; empty while calls are."""
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The endpoint's answer to one POST; raises as `tried` does."""
         return await self.tried(lambda: self._once(path, body))
 
+    async def offered(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Like `post`, for a request that the endpoint may not know how to take.
+
+        An internal error (500) twice in a row is then a refusal: llama.cpp's server answers so to a `response_format`
+        that it does not know.
+        """
+        errors = 0
+
+        async def once() -> dict[str, Any]:
+            nonlocal errors
+            try:
+                return await self._once(path, body)
+            except openai.InternalServerError as error:
+                errors += error.status_code == 500
+                if errors > 1:
+                    raise Rejected(self._said(error)) from None
+                raise
+
+        return await self.tried(once)
+
     async def tried(self, call: Callable[[], Awaitable[T]], deadline: float | None = None) -> T:
         """What a call of the client gives, tried again until the deadline (seconds; the endpoint's own by default).
 
         Raises Rejected for a request that the endpoint will not take, ModelError in the provider's own words for what
-        no repetition mends (key, model, quota) and for an endpoint that stays out of reach.
+        no repetition mends (key, model, quota) and for an endpoint that stays out of reach. After such a ModelError
+        nothing more is sent: calls that wait for their turn, and later ones, fail with the same words.
         """
-        until = time.monotonic() + (self._deadline if deadline is None else deadline)
+        began = time.monotonic()
+        until = began + (self._deadline if deadline is None else deadline)
         tries = 0
         while True:
             wait: float | None = None
+            refused: Exception | None = None
+            problem = ""
             async with self.throttle.turn():
+                if self._lost:
+                    raise ModelError(self._lost)
                 try:
                     answer = await call()
+                    self._answered = time.monotonic()
                     self.throttle.admitted()
                     return answer
                 except openai.APIStatusError as error:
                     wait = self._retry_after(error)
-                    problem = self._judge(error, wait)
+                    refused = self._judge(error, wait)
+                    problem = f"answers {error.status_code} ({self._said(error)})"
                 except openai.APITimeoutError:
                     self.throttle.overloaded()
                     problem = "did not answer in time"
                 except openai.APIConnectionError as error:
-                    problem = f"cannot be reached ({_cause(error)})"
+                    problem = f"cannot be reached ({self.quoted(_cause(error))})"
                 except ValueError:
                     problem = "answered with something that is not JSON"
+            if refused is not None:
+                # Raised here and not where it is caught: the client's error may quote the key, and a traceback would
+                # show it.
+                raise refused
             tries += 1
             if wait is None:
                 wait = min(MOST_BACKOFF, BACKOFF * 2 ** min(tries - 1, 10)) * random.uniform(0.5, 1.0)
             else:
                 wait *= random.uniform(1.0, 1.1)
             if time.monotonic() + wait > until:
-                raise ModelError(
+                gave_up = (
                     f"{self.url} {problem}, {tries} times in a row; check that it runs and that the profile's base_url "
                     "is right, then run the same command again"
                 )
+                if self._answered < began:  # nobody got an answer all the while: the others need not wait as long
+                    self._lost = gave_up
+                raise ModelError(gave_up)
             await asyncio.sleep(wait)
 
     async def _once(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,24 +140,24 @@ class Endpoint:
             raise ValueError("not an object")
         return answer  # pyright: ignore[reportUnknownVariableType]
 
-    def _judge(self, error: openai.APIStatusError, wait: float | None) -> str:
-        """What a refused call means: told to the flow control and described, or raised where trying again is no use."""
+    def _judge(self, error: openai.APIStatusError, wait: float | None) -> ModelError | Rejected | None:
+        """What a refused call ends with; None, and the flow control told, where trying again may help."""
         status, said = error.status_code, self._said(error)
-        if status in (401, 403):
-            raise ModelError(f"{self.url} does not accept the key: {said}; check the variable that holds it") from error
-        if status == 404:
-            raise ModelError(f"{self.url}: {said}; check 'model' and 'base_url' in the profile") from error
-        if status == 429 and getattr(error, "code", None) == "insufficient_quota":
-            raise ModelError(
-                f"{self.url}: {said}; what is finished is kept, so the same command goes on later"
-            ) from error
         if status in (400, 413, 422):
-            raise Rejected(said) from error
-        if status == 429:
-            self.throttle.refused(wait)
-        elif status == 503:
-            self.throttle.overloaded()
-        return f"answers {status} ({said})"
+            return Rejected(said)
+        if status in (401, 403):
+            self._lost = f"{self.url} does not accept the key: {said}; check the variable or the file that holds it"
+        elif status == 404:
+            self._lost = f"{self.url}: {said}; check 'model' and 'base_url' in the profile"
+        elif status == 429 and error.code == "insufficient_quota":
+            self._lost = f"{self.url}: {said}; what is finished is kept, so the same command goes on later"
+        else:
+            if status == 429:
+                self.throttle.refused(wait)
+            elif status == 503:
+                self.throttle.overloaded()
+            return None
+        return ModelError(self._lost)
 
     def _said(self, error: openai.APIStatusError) -> str:
         """The provider's own words in one line, without the key."""
@@ -127,7 +167,8 @@ class Endpoint:
 
     def quoted(self, words: str) -> str:
         """Words of the provider's in one line, without the key."""
-        return " ".join(words.split()).replace(self._key, "***")[:300]
+        words = " ".join(words.split())
+        return (words if self._key == NO_KEY else words.replace(self._key, "***"))[:300]
 
     def _retry_after(self, error: openai.APIStatusError) -> float | None:
         headers = error.response.headers

@@ -22,7 +22,7 @@ def key_of(choice: ModelChoice, role: str) -> str:
             raise UsageError(f"model {role!r}: key file {choice.key_file}: {reason}; check 'key_file'") from error
         if not key:
             raise UsageError(f"model {role!r}: key file {choice.key_file} is empty; put the key into it")
-        return key
+        return _sendable(key, f"model {role!r}: key file {choice.key_file}")
     if choice.key_variable is None:
         return NO_KEY
     key = os.environ.get(choice.key_variable, "").strip()
@@ -30,4 +30,11 @@ def key_of(choice: ModelChoice, role: str) -> str:
         raise UsageError(
             f"model {role!r} needs the environment variable {choice.key_variable}; set it, or use --profile offline"
         )
+    return _sendable(key, f"model {role!r}: environment variable {choice.key_variable}")
+
+
+def _sendable(key: str, where: str) -> str:
+    """The key if a header can carry it; the client's own error for one that cannot would quote it."""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError(f"{where} holds more than a key (blanks, line breaks, odd letters); put the key alone into it")
     return key

@@ -30,7 +30,7 @@ REFUSAL = re.compile(
 """How refusals in words begin."""
 
 LAX_WORDS = ("minLength", "maxLength", "title", "default")
-"""Words of JSON schema that strict modes refuse."""
+"""Words of JSON schema that strict modes refuse, or that, like long maxLengths, make llama.cpp's server give up."""
 
 _PROBE_SCHEMA = {
     "type": "object",
@@ -43,7 +43,7 @@ _PROBE_SCHEMA = {
 class OpenAIModel:
     """One model of one endpoint.
 
-    How it is asked for JSON is found out once, by a small call that counts like any other, and remembered in the
+    How it is asked for JSON is found out once, by small calls that no budget counts, and remembered in the
     store: schemas where the endpoint has them, JSON mode, or plain text from which the engine takes the JSON.
     """
 
@@ -118,7 +118,7 @@ class OpenAIModel:
             "response_format": _response_format(json_format, _PROBE_SCHEMA),
         }
         try:
-            answer = await self._endpoint.post("/chat/completions", body)
+            answer = await self._endpoint.offered("/chat/completions", body)
             return isinstance(json.loads(reply_of(answer).text)["colour"], str)
         except (Rejected, ValueError, KeyError, TypeError):
             return False
@@ -199,7 +199,7 @@ def _response_format(json_format: str, schema: dict[str, Any]) -> dict[str, Any]
     if json_format == "json_schema":
         return {"type": "json_schema", "json_schema": {"name": "reply", "schema": _strict(schema), "strict": True}}
     if json_format == "json_object_schema":
-        return {"type": "json_object", "schema": schema}
+        return {"type": "json_object", "schema": _strict(schema)}
     return {"type": "json_object"} if json_format == "json_object" else None
 
 

@@ -2,7 +2,8 @@
 
 Concurrency grows by one for every window's worth of answers and is halved when the endpoint is overloaded (503,
 time-out). A rate is kept once the endpoint has refused calls for being too many (429): first what it admits while it is
-measured for two seconds, then more for every second without a refusal, at a growing pace, and a little less after one.
+measured for two seconds, then more for every second without a refusal, at a growing pace, and less after one, down to
+what was admitted meanwhile.
 Both start unbounded but for the profile's concurrency: an endpoint that never complains is kept as busy as it can be.
 """
 
@@ -19,10 +20,14 @@ MEASURED = 2.0
 SETTLING = 1.0
 """Seconds after a change of the rate in which refusals are those of calls sent before it."""
 LESS_RATE = 0.98
+LEAST_LESS_RATE = 0.9
+"""Share of the rate that one change leaves at least: a second is short for measuring a few calls."""
 MORE_RATE = 0.002
 """Share by which the rate grows in the first second without a refusal; twice that in the next, and so on."""
 MOST_MORE_RATE = 0.05
 LESS_CONCURRENCY = 0.5
+LATE = 0.05
+"""Seconds that calls may catch up with their pace: the event loop wakes nobody on time."""
 
 
 class Throttle:
@@ -39,8 +44,10 @@ class Throttle:
         self._measured = 0
         self._more = MORE_RATE
         self._next = 0.0
+        self._pacing = asyncio.Lock()
         self._paused_until = 0.0
         self._rate_changed = 0.0
+        self._last_refused = 0.0
         self._cut = 0.0
 
     @asynccontextmanager
@@ -68,26 +75,28 @@ class Throttle:
         if self.concurrency < self.most:
             self.concurrency = min(self.most, self.concurrency + 1 / max(1.0, self.concurrency))
         now = time.monotonic()
+        self._measured += 1
         if self._measuring_since is not None:
-            self._measured += 1
             self._end_measuring(now)
-        elif self.rate is not None and now - self._rate_changed > SETTLING:
+        elif self.rate is not None and now - max(self._rate_changed, self._last_refused) > SETTLING:
             self.rate *= 1 + self._more
             self._more = min(MOST_MORE_RATE, 2 * self._more)
-            self._rate_changed = now
+            self._rate_changed, self._measured = now, 0
 
     def refused(self, retry_after: float | None) -> None:
         """The endpoint refused a call because there were too many."""
         now = time.monotonic()
         if retry_after is not None and retry_after > MEASURED:
             self.pause(retry_after)
+        self._last_refused = now
         if self._measuring_since is not None:
             self._end_measuring(now)
         elif self.rate is None:
-            self._measuring_since = now
+            self._measuring_since, self._measured = now, 0
         elif now - self._rate_changed > SETTLING:
-            self.rate = max(0.1, self.rate * LESS_RATE)
-            self._rate_changed = now
+            admitted = min(self.rate, self._measured / (now - self._rate_changed))
+            self.rate = max(0.1, LEAST_LESS_RATE * self.rate, LESS_RATE * admitted)
+            self._rate_changed, self._measured = now, 0
             self._more = MORE_RATE
 
     def _end_measuring(self, now: float) -> None:
@@ -95,7 +104,7 @@ class Throttle:
         seconds = now - self._measuring_since
         if seconds >= MEASURED:
             self.rate = max(0.5, LESS_RATE * self._measured / seconds)
-            self._measuring_since = None
+            self._measuring_since, self._measured = None, 0
             self._rate_changed = self._next = now
 
     def overloaded(self) -> None:
@@ -110,14 +119,14 @@ class Throttle:
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     async def _pace(self) -> None:
-        """Wait for this call's place in time."""
-        now = time.monotonic()
-        start = max(now, self._paused_until)
-        if self.rate is not None:
-            start = max(start, self._next)
-            self._next = start + 1 / self.rate
-        if start > now:
-            await asyncio.sleep(start - now)
+        """Wait for this call's place in time; in turn, so that a new rate or pause holds for all."""
+        if self.rate is None and time.monotonic() >= self._paused_until:
+            return
+        async with self._pacing:
+            while (wait := max(self._next, self._paused_until) - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            if self.rate is not None:
+                self._next = max(self._next, time.monotonic() - LATE) + 1 / self.rate
 
     def _places(self) -> int:
         return max(1, int(self.concurrency))
