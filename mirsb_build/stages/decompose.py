@@ -36,7 +36,7 @@ class Decompose(Stage[Candidate, Candidate]):
         """`again` maps the ids of candidates that are retried to the first sample that was not asked for yet."""
         self._models = models
         self._taxonomy = taxonomy
-        self._again = {} if again is None else again
+        self._again: Mapping[str, int] = {} if again is None else again
 
     def key(self, records: Sequence[Candidate]) -> str:
         relation_types = sorted({r.relation_type for r in records})
