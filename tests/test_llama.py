@@ -50,9 +50,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_small_build_with_a_weak_model_accounts_for_every_candidate(url: str, tmp_path: Path) -> None:
     profile = tmp_path / "llama.yaml"
     role = f"{{backend: openai, model: gemma, base_url: '{url}', key_variable: null, concurrency: 1, "
-    role += "timeout: 300, deadline: 900, sampling: {max_tokens: 700}}"
+    role += "timeout: 300, deadline: 900, sampling: {max_tokens: 200}}"
     profile.write_text(f"extends: offline\nmodels:\n  revisor: {role}\n")
-    settings = ("review.mode=simulated", "seeds.per_category=1", "limits.candidates=4", "limits.max_iterations=2")
+    settings = ("review.mode=simulated", "seeds.per_category=1", "limits.candidates=4", "limits.max_iterations=1")
     small = ("limits.repairs=1", "images.width=128", "images.height=128", "checks.integrity.min_side=64")
     order = BuildOrder(build="llama", profile=str(profile), store=str(tmp_path / "store"), settings=(*settings, *small))
     build = open_build(order)
