@@ -18,7 +18,7 @@ from mirsb_build.store import Store
 
 TEXT_MODELS = {
     "offline": "mirsb_build.llm.offline:open_offline",
-    "openai": "mirsb_build.llm.openai_model:open_openai",
+    "openai": "mirsb_build.llm.openai_roles:open_openai",
 }
 """Backend -> function that opens the models of all the roles that chose it."""
 

@@ -6,14 +6,12 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import Mapping
 from typing import Any, cast
 
 from mirsb_build.config import ModelChoice
 from mirsb_build.errors import ModelError
 from mirsb_build.llm.endpoint import Endpoint, Rejected
-from mirsb_build.llm.keys import key_of
-from mirsb_build.ports import Message, Reply, Request, TextModel
+from mirsb_build.ports import Message, Reply, Request
 from mirsb_build.records import ReplyKind, Usage, content_hash
 from mirsb_build.store import Store
 
@@ -122,32 +120,6 @@ class OpenAIModel:
             return isinstance(json.loads(reply_of(answer).text)["colour"], str)
         except (Rejected, ValueError, KeyError, TypeError):
             return False
-
-
-def open_openai(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, TextModel]:
-    """A model for every role; roles with the same base URL and key share an endpoint, with its largest limits."""
-    from mirsb_build.llm.batch import BatchModel  # stands on this module
-
-    groups: dict[tuple[str | None, str], list[ModelChoice]] = {}
-    keys = {role: key_of(choice, role) for role, choice in choices.items()}
-    for role, choice in choices.items():
-        groups.setdefault((choice.base_url, keys[role]), []).append(choice)
-    endpoints = {
-        (base_url, key): Endpoint(
-            base_url,
-            key,
-            concurrency=max(choice.concurrency for choice in group),
-            timeout=max(choice.timeout for choice in group),
-            deadline=max(choice.deadline for choice in group),
-        )
-        for (base_url, key), group in groups.items()
-    }
-    models: dict[str, TextModel] = {}
-    for role, choice in choices.items():
-        endpoint = endpoints[choice.base_url, keys[role]]
-        model = OpenAIModel(choice, endpoint, store)
-        models[role] = BatchModel(model, endpoint, store) if choice.mode == "batch" else model
-    return models
 
 
 def reply_of(answer: dict[str, Any]) -> Reply:

@@ -43,6 +43,8 @@ def test_a_call_is_counted_once_whether_it_was_made_now_or_earlier() -> None:
     for _ in range(5):
         ledger.note("a", 1.0)
     ledger.start()
+    with pytest.raises(BudgetReached):
+        ledger.start()
 
 
 def test_a_limit_of_calls_counts_those_under_way() -> None:
