@@ -57,7 +57,7 @@ def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
     while still_open and round < build.profile.limits.max_iterations:
         round += 1
         drafts = each_shard(build, build.decompose, still_open, round)
-        pictured = each_shard(build, build.synthesize, drafts, round)
+        pictured = each_shard(build, build.synthesize(drafts, beside=passed), drafts, round)
         judged = each_shard(build, build.filter(peers=[*passed, *pictured]), pictured, round)
         passed += [c for c in judged if c.passed]
         still_open = [c for c in judged if c.alive and not c.passed]

@@ -66,6 +66,8 @@ class ImageChoice(Record):
     """Row in the table of image backends (`images.IMAGE_BACKENDS`)."""
     width: int = Field(default=512, ge=64, le=4096)
     height: int = Field(default=512, ge=64, le=4096)
+    options: dict[str, Any] = {}
+    """What the backend itself lets choose."""
 
 
 class SeedLimits(Record):

@@ -11,6 +11,7 @@ from mirsb_build.records import Candidate, Origin, Record, SeedOrder, SeedQuery,
 from mirsb_build.replies import SeedList
 from mirsb_build.session import Build, Unfinished
 from mirsb_build.stages import decompose, seeds
+from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.views import History
 
 EXPECTED_YIELD = 0.5
@@ -100,7 +101,9 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
     if stop.stage == "decompose":
         line = _decompose(build, line, candidates)
     elif stop.stage == "synthesize":
-        specs = [spec for candidate in candidates for spec in build.synthesize.specs(candidate)]
+        stage = stop.missing[0].stage
+        assert isinstance(stage, Synthesize)
+        specs = [spec for candidate in candidates for spec in stage.specs(candidate)]
         line = line.model_copy(update={"images": sum(not build.images.is_cached(spec) for spec in specs)})
     return line, *_rounds(build, stop.round + 1, ceil(len(stop.records) * (1 - share)), share)
 

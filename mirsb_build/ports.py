@@ -6,7 +6,7 @@ as real as the paid ones, only local.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
@@ -17,6 +17,7 @@ from PIL.Image import Image as Pixels
 from mirsb_build.records import (
     Candidate,
     Exclusion,
+    Generation,
     ImageSource,
     ImageSpec,
     ModelCall,
@@ -147,10 +148,22 @@ class Asker(Protocol):
 
 @dataclass(frozen=True)
 class RenderedImage:
-    """Pixels fresh from a backend, with the files that went into them."""
+    """What a backend made of a spec: pixels and where they are from, or the reason why there are none."""
 
-    pixels: Pixels
+    spec: ImageSpec
+    pixels: Pixels | None
+    problem: str = ""
+    """Why there are no pixels."""
     sources: tuple[ImageSource, ...] = ()
+    """Files that went into the picture."""
+    generation: Generation | None = None
+    """How a model drew it."""
+    synthetic: bool = False
+    """Whether a trained model drew it; the stored file says so."""
+    calls: tuple[ModelCall, ...] = ()
+    """Model calls that it took."""
+    seconds: float = 0.0
+    """Time that the picture took, its share of a batch's."""
 
 
 class ImageBackend(Protocol):
@@ -161,8 +174,27 @@ class ImageBackend(Protocol):
     layouts: frozenset[str]
     """Layouts that it composes; empty when it composes none itself and takes any."""
 
-    def render(self, specs: Sequence[ImageSpec]) -> list[RenderedImage]:
-        """One image a spec, in order; may be called from several threads."""
+    def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
+        """One result a spec, each as soon as it is there, in any order.
+
+        Raises ModelError or BudgetReached when no more can be made. All calls come from one event loop.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End what it holds, worker processes for example; it may be used again."""
+        ...
+
+
+@runtime_checkable
+class Allots(Protocol):
+    """An image backend with a stock of pictures, that chooses among them for all candidates of a pass at once."""
+
+    def allot(self, specs: Sequence[ImageSpec], used: Collection[str]) -> list[ImageSpec]:
+        """The specs, in order, each with the picture chosen for it as its `source`.
+
+        `used` are sources that are taken already. The same specs and sources give the same choice.
+        """
         ...
 
 

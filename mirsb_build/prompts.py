@@ -38,6 +38,9 @@ ROLES: dict[str, frozenset[str]] = {
 REFERENCE = "reference_model"
 """How the roles of reference models begin; they get an instance's own prompt, so they have no template."""
 
+ILLUSTRATOR = "illustrator"
+"""The role of an image model behind an API; it gets a picture's own words, so it has no template."""
+
 FIELDS: dict[str, type[Record]] = {
     "category": RiskCategory,
     "relation_type": RelationType,

@@ -120,6 +120,10 @@ class SeedQuery(Identified):
         return content_hash("seed_query", self.risk_category, self.text)[:ID_LENGTH]
 
 
+Bond = Literal["style", "scene", "noise"]
+"""What pictures of one candidate can share: the style they are drawn in, the scene they show, the initial noise."""
+
+
 class ImageSpec(Identified):
     """What an image backend is asked for: one picture of a candidate."""
 
@@ -133,7 +137,11 @@ class ImageSpec(Identified):
     anchor: str
     """Shared by the pictures of a candidate: those with one anchor share palette and ground."""
     companions: tuple[tuple[str, ...], ...] = ()
-    """Keywords of all pictures of the candidate, for layouts that cut one whole into pieces."""
+    """Keywords of all pictures of the candidate, for layouts that cut one whole into pieces and for shared scenes."""
+    shares: tuple[Bond, ...] = ()
+    """What the picture has in common with the others of its anchor (relation type's `shares`)."""
+    source: str = ""
+    """Picture of a corpus that was allotted to this place; empty where the backend draws."""
     width: int = Field(default=512, gt=0)
     height: int = Field(default=512, gt=0)
 
@@ -152,6 +160,42 @@ class ImageSource(Record):
     url: str
 
 
+class Generation(Record):
+    """How a diffusion model drew an image: with this, the same packages and the same device it draws it again."""
+
+    model: str
+    """Name on a Hub, or folder name."""
+    revision: str
+    """Commit on the Hub; for a folder the hash of its settings and of samples of its weights."""
+    pipeline: str
+    """Class of the pipeline, with what was laid over it: adapters, quantisation."""
+    prompt: str
+    """What the text encoders were given, keywords first."""
+    cut: str = ""
+    """The end of the prompt that did not fit into the widest text encoder's window."""
+    scheduler: str
+    steps: int
+    guidance: float | None
+    """None where the pipeline's own default was used."""
+    seed: int
+    """Of the initial noise."""
+    rejected: tuple[str, ...] = ()
+    """Why the pictures of the seeds before this one were not taken, in order."""
+    dtype: str
+    device: str
+    """Name of the device's model, for example `NVIDIA H200` or `cpu`."""
+    versions: dict[str, str] = {}
+    """Package, or `driver`, -> version."""
+
+
+class NoImage(Record):
+    """Why a picture has no image: whatever the backend made or found could not be used."""
+
+    backend: str
+    spec: ImageSpec
+    reason: str
+
+
 class Image(Record):
     """One stored image; `id` is the SHA-256 of its bytes and names its blob."""
 
@@ -165,6 +209,8 @@ class Image(Record):
     """Name and version of what made it."""
     spec: ImageSpec
     sources: tuple[ImageSource, ...] = ()
+    generation: Generation | None = None
+    """How it was drawn, where a diffusion model of ours drew it."""
 
 
 class Picture(Record):
@@ -173,6 +219,8 @@ class Picture(Record):
     description: str = Field(min_length=1)
     keywords: tuple[str, ...] = Field(min_length=1)
     image: Image | None = None
+    problem: str = ""
+    """Why there is no image, where none could be made or found."""
 
 
 ResponseLabel = Literal["complied", "refused", "misunderstood", "evasive"]

@@ -19,11 +19,11 @@ from mirsb_build.checks import open_checks
 from mirsb_build.config import BuildOrder, Profile, check_build_name, load_profile
 from mirsb_build.crossing import cross
 from mirsb_build.errors import BadFile, UnknownName, UsageError
-from mirsb_build.images import Images, open_backend
+from mirsb_build.images import Images, Tools, open_backend
 from mirsb_build.llm import Ledger, Models, open_models
 from mirsb_build.made_with import describe
 from mirsb_build.progress import Step, report
-from mirsb_build.prompts import REFERENCE, ROLES, Prompts, load_prompts
+from mirsb_build.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, load_prompts
 from mirsb_build.records import Candidate, Decision, MadeWith, ReviewItem, SeedBatch, SeedOrder
 from mirsb_build.review import DecisionLog, simulate
 from mirsb_build.stages import Stage, decompose, seeds
@@ -110,7 +110,7 @@ class Build:
         self.models.identity(seeds.ROLE, seeds.PROMPT)
         for name in self.relation_types:
             self.models.identity(decompose.ROLE, decompose.prompt_name(name))
-        backend = open_backend(self.profile.images)
+        backend = open_backend(self.profile.images, Tools(self.store, self.models, self.taxonomy.policy))
         for name in self.relation_types:
             layout = self.taxonomy.relation_type(name).layout
             if backend.layouts and layout not in backend.layouts:
@@ -130,9 +130,9 @@ class Build:
     def decompose(self) -> Decompose:
         return Decompose(self.models, self.taxonomy, self._again)
 
-    @cached_property
-    def synthesize(self) -> Synthesize:
-        return Synthesize(self.images, self.taxonomy, self.profile.images.width, self.profile.images.height)
+    def synthesize(self, drafts: Sequence[Candidate], beside: Sequence[Candidate] = ()) -> Synthesize:
+        size = self.profile.images.width, self.profile.images.height
+        return Synthesize(self.images, self.taxonomy, size, drafts, beside)
 
     def filter(self, peers: Sequence[Candidate]) -> Filter:
         return Filter(self.checks, self.images, self.taxonomy, peers)
@@ -237,6 +237,7 @@ class Build:
             try:
                 yield
             finally:
+                portal.call(self.images.close)
                 self._portal = None
 
     def finish(self, outcome: Outcome) -> None:
@@ -299,8 +300,8 @@ def open_build(order: BuildOrder) -> Build:
 def _check_roles(profile: Profile) -> None:
     """Raise for a role that nothing plays, and for a budget that nobody can keep account of."""
     for role, choice in profile.models.items():
-        if role not in ROLES and not role.startswith(REFERENCE):
-            raise UnknownName("role", role, [*ROLES, REFERENCE], where=f"profile {profile.name}")
+        if role not in ROLES and role != ILLUSTRATOR and not role.startswith(REFERENCE):
+            raise UnknownName("role", role, [*ROLES, ILLUSTRATOR, REFERENCE], where=f"profile {profile.name}")
         if profile.limits.cost is not None and choice.prices is None and choice.backend != "offline":
             raise UsageError(
                 f"profile {profile.name}: --max-cost needs the prices of every model, and {role!r} has none; "

@@ -19,7 +19,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mirsb_build.errors import BadFile, UnknownName
-from mirsb_build.records import Exclusion, Record, content_hash
+from mirsb_build.records import Bond, Exclusion, Record, content_hash
 from mirsb_build.yaml_files import load_model, packaged, yaml_files
 
 Where = Literal["seed", "prompt", "image"]
@@ -112,6 +112,8 @@ class RelationType(Record):
     rules: Rules = Rules()
     layout: str
     """How an image backend composes the pictures, for example `sequence` or `inset`."""
+    shares: tuple[Bond, ...] = ()
+    """What a candidate's pictures have in common where a model draws them: style, scene, initial noise."""
     sketches: tuple[Sketch, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,14 @@ class NoiseBackend:
     identity = "noise-1"
     layouts: frozenset[str] = frozenset()
 
-    def render(self, specs: Sequence[ImageSpec]) -> list[RenderedImage]:
-        return [RenderedImage(noise(int(spec.id, 16) % 2**32, spec.width)) for spec in specs]
+    async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
+        for spec in specs:
+            yield self.draw(spec)
+
+    def draw(self, spec: ImageSpec) -> RenderedImage:
+        return RenderedImage(spec, noise(int(spec.id, 16) % 2**32, spec.width))
+
+    async def close(self) -> None: ...
 
 
 # Checks

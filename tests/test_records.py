@@ -93,7 +93,7 @@ def test_ids_are_the_same_in_every_run_and_on_every_machine() -> None:
     assert content_hash("a", {"b": [1, None, "ü"]}) == checksum('["a",{"b":[1,null,"ü"]}]')
     assert seed_query().id == "25fb77081c8cfed7"
     assert candidate().id == "1e27be45eebf5f95"
-    assert image_spec().id == "9e5cc459a0518d12"
+    assert image_spec().id == "de5cc6ed70dd63be"
     assert candidate().revision == "8257db17e4ee244e9e8e95f7742cc9d606166f3b1f7350b0b24ddc37c18b0fb0"
 
 

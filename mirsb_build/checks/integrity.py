@@ -33,8 +33,9 @@ class Integrity:
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         faults = list(evidence.broken)
         images = [p.image for p in candidate.pictures if p.image]
-        if missing := len(candidate.pictures) - len(images):
-            faults.append(f"{missing} pictures have no image")
+        for number, picture in enumerate(candidate.pictures, 1):
+            if picture.image is None:
+                faults.append(f"picture {number} has no image: {picture.problem or 'none was made'}")
         spreads = [luminance_spread(pixels) for pixels in evidence.pixels]
         for number, (pixels, spread) in enumerate(zip(evidence.pixels, spreads, strict=True), 1):
             if min(pixels.size) < self._limits.min_side:

@@ -1,26 +1,36 @@
 """Image backends: the table of them, and the engine that renders through a cache.
 
-A new backend is a module with a class that implements `ports.ImageBackend`, and a row here.
+A new backend is a module with a class that implements `ports.ImageBackend`, takes its own `Options` and `Tools`, and a
+row here. One with a stock of pictures implements `ports.Allots` too.
 """
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from mirsb_build.config import ImageChoice
-from mirsb_build.errors import UnknownName
-from mirsb_build.images.engine import Images
+from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.images.engine import Images, Made
+from mirsb_build.images.tools import Tools
 from mirsb_build.plugins import load_class
 from mirsb_build.ports import ImageBackend
+from mirsb_build.yaml_files import explain
 
 IMAGE_BACKENDS = {
     "openmoji": "mirsb_build.images.openmoji:OpenMoji",
 }
 
 
-def open_backend(choice: ImageChoice) -> ImageBackend:
-    """The image backend of a profile; raises UnknownName for one that is not in the table."""
+def open_backend(choice: ImageChoice, tools: Tools) -> ImageBackend:
+    """The image backend of a profile; raises UnknownName for one that is not in the table, UsageError for options."""
     if choice.backend not in IMAGE_BACKENDS:
         raise UnknownName("image backend", choice.backend, IMAGE_BACKENDS)
-    return load_class(IMAGE_BACKENDS[choice.backend])()
+    kind = load_class(IMAGE_BACKENDS[choice.backend])
+    try:
+        options = kind.Options.model_validate(choice.options)
+    except ValidationError as error:
+        raise UsageError(f"image backend {choice.backend!r}: {explain(kind.Options, error)}") from error
+    return kind(options, tools)
 
 
-__all__ = ["IMAGE_BACKENDS", "Images", "open_backend"]
+__all__ = ["IMAGE_BACKENDS", "Images", "Made", "Tools", "open_backend"]

