@@ -17,7 +17,10 @@ from mirsb_build.ports import ImageBackend
 from mirsb_build.yaml_files import explain
 
 IMAGE_BACKENDS = {
+    "api": "mirsb_build.images.api:Api",
+    "diffusion": "mirsb_build.images.diffusion.backend:Diffusion",
     "openmoji": "mirsb_build.images.openmoji:OpenMoji",
+    "retrieval": "mirsb_build.images.retrieval.backend:Retrieval",
 }
 
 
