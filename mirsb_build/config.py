@@ -23,13 +23,15 @@ BUILD_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class Prices(Record):
-    """What a million tokens cost."""
+    """What a million tokens cost, and an image."""
 
     currency: str = "USD"
     prompt: float = Field(ge=0)
     cached: float | None = Field(default=None, ge=0)
     """Prompt tokens that the endpoint had cached; like the others where it is not given."""
     completion: float = Field(ge=0)
+    image: float = Field(default=0, ge=0)
+    """What one image costs, where the endpoint counts images and not, or not only, tokens."""
     batch: float = Field(default=0.5, gt=0, le=1)
     """Share of the price that a call costs in a batch."""
 

@@ -7,6 +7,7 @@ from math import ceil
 
 from mirsb_build.llm import cost_of
 from mirsb_build.ports import Request
+from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.records import Candidate, Origin, Record, SeedOrder, SeedQuery, Usage
 from mirsb_build.replies import SeedList
 from mirsb_build.session import Build, Unfinished
@@ -18,8 +19,11 @@ EXPECTED_YIELD = 0.5
 """Share of the candidates that is expected to pass a round before any was measured (published: 49.6 % over all)."""
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English prose."""
-REPLY_TOKENS = {seeds.ROLE: 600, decompose.ROLE: 400}
-"""Tokens that a reply is expected to take."""
+REPLY_TOKENS = {seeds.ROLE: 600, decompose.ROLE: 400, ILLUSTRATOR: 1056}
+"""Tokens that a reply is expected to take; an illustrator's where images have no price of their own (what gpt-image-1
+counts for 1024x1024 in medium quality)."""
+PICTURE_TOKENS = 60
+"""Tokens that a picture's words are expected to take."""
 
 
 class PlanLine(Record):
@@ -105,7 +109,7 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
         assert isinstance(stage, Synthesize)
         specs = [spec for candidate in candidates for spec in stage.specs(candidate)]
         line = line.model_copy(update={"images": sum(not build.images.is_cached(spec) for spec in specs)})
-    return line, *_rounds(build, stop.round + 1, ceil(len(stop.records) * (1 - share)), share)
+    return *_with_images(build, line), *_rounds(build, stop.round + 1, ceil(len(stop.records) * (1 - share)), share)
 
 
 def _seeds(build: Build, orders: Sequence[SeedOrder]) -> PlanLine:
@@ -156,20 +160,38 @@ def _rounds(build: Build, first: int, candidates: int, share: float) -> tuple[Pl
     lines: list[PlanLine] = []
     for number in range(first, build.profile.limits.max_iterations + 1):
         if candidates:
-            lines.append(
-                PlanLine(
-                    stage="decompose",
-                    round=number,
-                    records=candidates,
-                    calls=candidates,
-                    prompt_tokens=candidates * tokens,
-                    images=round(candidates * pictures),
-                    cost=_cost(build, decompose.ROLE, candidates, candidates * tokens),
-                    expected=True,
-                )
+            line = PlanLine(
+                stage="decompose",
+                round=number,
+                records=candidates,
+                calls=candidates,
+                prompt_tokens=candidates * tokens,
+                images=round(candidates * pictures),
+                cost=_cost(build, decompose.ROLE, candidates, candidates * tokens),
+                expected=True,
             )
+            lines += _with_images(build, line)
         candidates = ceil(candidates * (1 - share)) if candidates > 1 else 0
     return tuple(lines)
+
+
+def _with_images(build: Build, line: PlanLine) -> tuple[PlanLine, ...]:
+    """The line; where images are model calls, those of the line in one of their own (none asked again as blank)."""
+    role, images = build.images.role, line.images
+    if not role or not images:
+        return (line,)
+    tokens = images * PICTURE_TOKENS
+    drawn = PlanLine(
+        stage="synthesize",
+        round=line.round,
+        records=line.records,
+        calls=images,
+        prompt_tokens=tokens,
+        images=images,
+        cost=_cost(build, role, images, tokens),
+        expected=line.expected or line.stage != "synthesize",
+    )
+    return (drawn,) if line.stage == "synthesize" else (line.model_copy(update={"images": 0}), drawn)
 
 
 def _typical_tokens(build: Build) -> int:
@@ -188,11 +210,15 @@ def _typical_tokens(build: Build) -> int:
 def _cost(build: Build, role: str, calls: int, prompt_tokens: int) -> float:
     choice = build.profile.models[role]
     usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=calls * REPLY_TOKENS[role])
+    if choice.prices and choice.prices.image:
+        usage = Usage(prompt_tokens=prompt_tokens, images=calls)
     return cost_of(usage, choice.prices, batch=choice.mode == "batch")
 
 
 def _batch_share(build: Build, stage: str) -> float:
     """What share of a stage's cost is left with batches; all of it where it has them already, or no prices."""
+    if stage == "synthesize":
+        return 1.0
     choice = build.profile.models[seeds.ROLE if stage == "seeds" else decompose.ROLE]
     return choice.prices.batch if choice.prices and choice.mode == "live" else 1.0
 

@@ -56,7 +56,7 @@ class Identified(Record):
 
 
 class Usage(Record):
-    """Tokens of one model call."""
+    """Tokens and images of one model call."""
 
     prompt_tokens: int = Field(default=0, ge=0)
     """All of the prompt, cached or not."""
@@ -64,6 +64,8 @@ class Usage(Record):
     completion_tokens: int = Field(default=0, ge=0)
     """All of the answer, reasoning included."""
     reasoning_tokens: int = Field(default=0, ge=0)
+    images: int = Field(default=0, ge=0)
+    """Images that a model drew."""
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -71,6 +73,7 @@ class Usage(Record):
             cached_tokens=self.cached_tokens + other.cached_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            images=self.images + other.images,
         )
 
 

@@ -115,7 +115,7 @@ class Build:
             layout = self.taxonomy.relation_type(name).layout
             if backend.layouts and layout not in backend.layouts:
                 raise UnknownName("layout", layout, backend.layouts, where=f"relation type {name}")
-        self.images = Images(backend, self.store)
+        self.images = Images(backend, self.store, lambda call: self.ledger.note(call.id, call.cost))
         self.checks = open_checks(self.profile.checks, self.taxonomy, self.models)
         self._portal: BlockingPortal | None = None
         self._again: dict[str, int] = {}

@@ -64,6 +64,13 @@ ERRORS: dict[str, tuple[int, str, str | None, str | None, str]] = {
     ),
     "no_json_schema": (400, INVALID, None, "response_format", UNSUPPORTED),
     "no_json_object": (400, INVALID, None, "response_format", UNSUPPORTED),
+    "moderation": (
+        400,
+        "image_generation_user_error",
+        "moderation_blocked",
+        None,
+        "Your request was rejected by the safety system.",
+    ),
     "prompt_filter": (400, INVALID, "content_filter", "prompt", "The prompt triggered the content management policy."),
     "server_error": (500, "server_error", None, None, "The server had an error while processing your request."),
     "overloaded": (503, "server_error", None, None, "The engine is currently overloaded, please try again later."),
@@ -79,8 +86,14 @@ REPLIES = (
 ).split()
 """Faults of the reply, which is otherwise an answer like any other and counts as a call."""
 
+PICTURES = ("blank", "broken", "no_picture")
+"""Faults of the pictures that it draws: one tone, cut off, none at all; they count as calls too."""
+
 MODEL_ROUTES = ("/v1/chat/completions", "/v1/images/generations", "/v1/embeddings")
 """Where the ceiling holds, latency is felt and calls are counted."""
+
+ADDRESSES = "/pictures/"
+"""Where pictures lie that were drawn; no key is needed there."""
 
 WORDS = "a quiet kitchen table with green tea beside the open window and some bread near an old radio".split()
 REFUSAL = "I'm sorry, but I can't help with that."
@@ -185,7 +198,7 @@ class Fault:
     """Something that goes wrong on purpose, for the requests that fit all of the conditions."""
 
     kind: str
-    """A name of ERRORS, TRANSPORT or REPLIES."""
+    """A name of ERRORS, TRANSPORT, REPLIES or PICTURES."""
     route: str = "/v1/chat/completions"
     """Part of 'METHOD /path'; empty for every route."""
     where: Literal["online", "batch", "both"] = "online"
@@ -218,10 +231,9 @@ class Fault:
     """How often it has happened."""
 
     def __post_init__(self) -> None:
-        if self.kind not in (*ERRORS, *TRANSPORT, *REPLIES):
-            raise ValueError(
-                f"no fault is called {self.kind!r}; there are {', '.join((*ERRORS, *TRANSPORT, *REPLIES))}"
-            )
+        known = (*ERRORS, *TRANSPORT, *REPLIES, *PICTURES)
+        if self.kind not in known:
+            raise ValueError(f"no fault is called {self.kind!r}; there are {', '.join(known)}")
         if self.kind in TRANSPORT and self.where != "online":
             raise ValueError(f"{self.kind} happens to connections, and a line of a batch has none")
         self._fitting = 0
@@ -333,6 +345,8 @@ class Behaviour:
     version: str = "-2026-01-01"
     """Follows the model's name in replies."""
     fingerprint: str | None = "fp_loopback"
+    addresses: bool = False
+    """Give the addresses of pictures instead of the pictures."""
     batch: BatchPlan = BatchPlan()
 
 
@@ -500,6 +514,8 @@ class Server:
         self.script: Script | None = None
         """Answers in place of the schema's instance; None from it means the usual reply."""
         self.log: list[Entry] = []
+        self.pictures: dict[str, bytes] = {}
+        """By the last part of the address."""
         self.files: dict[str, StoredFile] = {}
         self.batches: dict[str, Batch] = {}
         """By id, oldest first."""
@@ -569,6 +585,8 @@ class Server:
     def admit(self, asked: Asked) -> dict[str, str]:
         """Let a request in or raise Refused; gives the headers that tell of the ceiling."""
         behaviour = self.behaviour
+        if asked.path.startswith(ADDRESSES):
+            return {}
         if behaviour.key is not None and asked.headers.get("authorization") != f"Bearer {behaviour.key}":
             raise Refused("invalid_key", asked)
         if asked.path not in MODEL_ROUTES:
@@ -873,26 +891,60 @@ async def _chat(server: Server, asked: Asked, fault: Fault | None) -> Answer:
     return Answer.json(completion)
 
 
-async def _images(server: Server, asked: Asked, _fault: Fault | None) -> Answer:
+async def _images(server: Server, asked: Asked, fault: Fault | None) -> Answer:
     if not asked.body.get("prompt"):
         raise Invalid(asked, "Missing required parameter: 'prompt'.", param="prompt")
+    if "response_format" in asked.body:
+        raise Invalid(asked, "Unknown parameter: 'response_format'.", param="response_format")
+    if server.behaviour.models is not None and asked.body.get("model") not in server.behaviour.models:
+        raise Refused("unknown_model", asked)
     await server.think(asked)
-    count = asked.body.get("n") or 1
-    pictures = [{"b64_json": base64.b64encode(_png(f"{asked.digest}{n}")).decode()} for n in range(count)]
-    return Answer.json({"created": int(time.time()), "data": pictures, "output_format": "png"})
+    kind = fault.kind if fault else ""
+    count = 0 if kind == "no_picture" else asked.body.get("n") or 1
+    data: list[Json] = []
+    for n in range(count):
+        # The same words asked for twice give two pictures, as a real model's do.
+        picture = _png(f"{asked.digest}{n}{server.answered[asked.digest]}", asked.body.get("size"), kind == "blank")
+        data.append(_given(server, picture[: len(picture) // 2] if kind == "broken" else picture))
+    tokens = {"input_tokens": _tokens(asked.body["prompt"]), "output_tokens": 272 * count}
+    usage = tokens | {"total_tokens": sum(tokens.values()), "input_tokens_details": {"cached_tokens": 0}}
+    answer = {"created": int(time.time()), "data": data, "output_format": "png", "usage": usage}
+    return Answer.json({n: v for n, v in answer.items() if not (n == "usage" and kind == "no_usage")})
 
 
-def _png(seed: str) -> bytes:
-    """Sixteen by sixteen pixels of one colour."""
-    line = b"\0" + hashlib.sha256(seed.encode()).digest()[:3] * 16
+def _given(server: Server, picture: bytes) -> Json:
+    """A picture as it stands in the answer."""
+    if not server.behaviour.addresses:
+        return {"b64_json": base64.b64encode(picture).decode()}
+    name = hashlib.sha256(picture).hexdigest()
+    server.pictures[name] = picture
+    return {"url": f"{server.url.removesuffix('/v1')}{ADDRESSES}{name}?signature=not-to-be-shown"}
+
+
+async def _picture(server: Server, asked: Asked, _fault: Fault | None) -> Answer:
+    if "authorization" in asked.headers:
+        raise Invalid(asked, "A picture's address wants no key.")
+    name = asked.path.removeprefix(ADDRESSES)
+    if name not in server.pictures:
+        raise Invalid(asked, f"No such picture: {name}", 404)
+    return Answer(200, server.pictures[name], type="image/png")
+
+
+def _png(seed: str, size: str | None, blank: bool) -> bytes:
+    """A picture of eight by eight blocks (16x16 pixels unless a size is asked for), or of one tone."""
+    sides = [int(side) for side in re.findall(r"\d+", size or "")]
+    width, height = sides if len(sides) == 2 else (16, 16)
+    draw = random.Random(seed)
+    rows = [b"".join(draw.randbytes(3) * math.ceil(width / 8) for _ in range(8))[: 3 * width] for _ in range(8)]
+    if blank:
+        rows = [draw.randbytes(3) * width] * 8
+    lines = b"".join(b"\0" + rows[8 * y // height] for y in range(height))
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", 16, 16, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(line * 16)) + chunk(b"IEND", b"")
-    )
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 async def _embeddings(server: Server, asked: Asked, _fault: Fault | None) -> Answer:
@@ -1151,6 +1203,7 @@ ROUTES: list[tuple[str, re.Pattern[str], Route]] = [
     for method, path, route in (
         ("POST", "/v1/chat/completions", _chat),
         ("POST", "/v1/images/generations", _images),
+        ("GET", f"{ADDRESSES}.+", _picture),
         ("POST", "/v1/embeddings", _embeddings),
         ("GET", "/v1/models", _models),
         ("POST", "/v1/files", _upload),

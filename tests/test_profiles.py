@@ -39,6 +39,16 @@ def test_the_openai_profile_needs_a_key_and_nothing_else(folder: Path, monkeypat
     assert profile.images.backend == "openmoji"
 
 
+def test_the_profile_with_drawn_pictures_is_the_openai_profile_with_an_illustrator() -> None:
+    words, drawn = load_profile("openai"), load_profile("openai-images")
+    assert drawn.images.backend == "api"
+    assert {role: drawn.models[role] for role in words.models} == words.models
+    illustrator = drawn.models["illustrator"]
+    assert illustrator.prices, "so that --max-cost works"
+    assert "response_format" not in illustrator.sampling
+    assert illustrator.key_variable == "OPENAI_API_KEY"
+
+
 def test_the_openai_profile_goes_where_openai_base_url_points(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve() as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)

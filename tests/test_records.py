@@ -94,7 +94,7 @@ def test_ids_are_the_same_in_every_run_and_on_every_machine() -> None:
     assert seed_query().id == "25fb77081c8cfed7"
     assert candidate().id == "1e27be45eebf5f95"
     assert image_spec().id == "de5cc6ed70dd63be"
-    assert candidate().revision == "8257db17e4ee244e9e8e95f7742cc9d606166f3b1f7350b0b24ddc37c18b0fb0"
+    assert candidate().revision == "a4e108d3279840e50a79b890619363bceb93ff45ffc795054947664ecb647616"
 
 
 def test_ids_do_not_depend_on_how_a_process_happens_to_order_its_hashes() -> None:

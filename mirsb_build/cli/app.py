@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mirsb_build.cli import building, checking, looking, publishing, reviewing
+from mirsb_build.cli import building, checking, looking, picturing, publishing, reviewing
 from mirsb_build.errors import MirsbError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.command()(building.demo)
 app.command()(building.build)
 app.command()(building.plan)
+app.add_typer(picturing.app, name="images")
 app.command()(looking.status)
 app.command()(looking.audit)
 app.add_typer(reviewing.app, name="review")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def demo(store: options.StoreUrl = options.STORE, as_json: options.Json = False) -> None:
     """Run all seven stages on the offline profile, with a simulated review."""
-    _run(_order("demo", "offline", store, ("review.mode=simulated",)), as_json)
+    _run(options.order_of("demo", "offline", store, ("review.mode=simulated",)), as_json)
 
 
 def build(
@@ -35,7 +34,7 @@ def build(
 ) -> None:
     """Run a build, or go on with it; what is finished is not done again."""
     changed = options.settings_of(settings, seeds_per_category, category, relation, limit, max_cost, max_calls)
-    _run(_order(build, profile, store, changed).model_copy(update={"retry_dead": retry_dead}), as_json)
+    _run(options.order_of(build, profile, store, changed).model_copy(update={"retry_dead": retry_dead}), as_json)
 
 
 def plan(
@@ -56,16 +55,8 @@ def plan(
     from mirsb_build.session import open_build
 
     changed = options.settings_of(settings, seeds_per_category, category, relation, limit, max_cost, max_calls)
-    what_is_left = _plan(open_build(_order(build, profile, store, changed)))
+    what_is_left = _plan(open_build(options.order_of(build, profile, store, changed)))
     show.json_of(what_is_left) if as_json else show.plan(what_is_left)
-
-
-def _order(build: str, profile: str, store: str, settings: tuple[str, ...]) -> BuildOrder:
-    from mirsb_build.config import BuildOrder
-
-    if profile.endswith((".yaml", ".yml")) or "/" in profile:  # named so that other commands find it from anywhere
-        profile = str(Path(profile).resolve())
-    return BuildOrder(build=build, profile=profile, store=store, settings=settings)
 
 
 def _plan(opened: Build) -> Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from mirsb_build.cli import options
@@ -26,6 +28,9 @@ def check(profile: options.ProfileName = "offline", as_json: options.Json = Fals
 
 
 def doctor(
+    profile: Annotated[
+        str | None, typer.Option("--profile", "-p", help="Look at what this profile needs too: a name, or a YAML file.")
+    ] = None,
     store: options.StoreUrl = options.STORE,
     as_json: options.Json = False,
 ) -> None:
@@ -33,4 +38,4 @@ def doctor(
     from mirsb_build.cli import show
     from mirsb_build.doctor import examine
 
-    show.health(examine(store), as_json)
+    show.health(examine(store, profile), as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from mirsb_build import DEFAULT_STORE
 from mirsb_build.errors import UnknownName
 
 if TYPE_CHECKING:
+    from mirsb_build.config import BuildOrder
     from mirsb_build.session import Build
 
 BuildName = Annotated[str, typer.Argument(help="Name of the build.", show_default=False)]
@@ -54,6 +56,15 @@ def settings_of(
         "limits.calls": max_calls,
     }
     return (*(settings or ()), *(f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None))
+
+
+def order_of(build: str, profile: str, store: str, settings: tuple[str, ...]) -> BuildOrder:
+    """What a command's options ask for."""
+    from mirsb_build.config import BuildOrder
+
+    if profile.endswith((".yaml", ".yml")) or "/" in profile:  # named so that other commands find it from anywhere
+        profile = str(Path(profile).resolve())
+    return BuildOrder(build=build, profile=profile, store=store, settings=settings)
 
 
 def reopened(build: str, store: str) -> Build:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from mirsb_build.doctor import Examined
 from mirsb_build.plan import Plan
+from mirsb_build.preview import Preview
 from mirsb_build.progress import Step, log
 from mirsb_build.records import Candidate, Image
 from mirsb_build.session import Build
@@ -145,6 +146,20 @@ def plan(result: Plan) -> None:
     )
 
 
+def preview(result: Preview) -> None:
+    """What is on a contact sheet, and where it lies."""
+    for picture in result.pictures:
+        if picture.problem:
+            console.print(f"no picture of: {picture.description}: {picture.problem}", markup=False)
+    drawn = sum(picture.image is not None for picture in result.pictures)
+    cost = f", cost {result.cost:.2f}" if result.cost else ""
+    console.print(
+        f"[bold]{result.relation_type}[/]: {drawn} of {len(result.pictures)} pictures by {escape(result.backend)}, "
+        f"{result.made} made now{cost}\nwords        {result.words}"
+    )
+    console.print(f"sheet        {result.path}", markup=False)
+
+
 def builds(results: Sequence[Funnel], store: str) -> None:
     """A line for every build of a store."""
     if not results:
@@ -253,9 +268,8 @@ def _round(attempt: Candidate, told: Story) -> None:
     for sentence in attempt.feedback:
         console.print(f"  asked for: {escape(sentence)}")
     for call in attempt.calls:
-        console.print(
-            f"  {call.role} {call.model}, prompt {call.prompt} ({call.prompt_hash[:12]}), call {call.id[:12]}"
-        )
+        prompt = f", prompt {call.prompt} ({call.prompt_hash[:12]})" if call.prompt else ""
+        console.print(f"  {call.role} {call.model}{prompt}, call {call.id[:12]}")
         console.print(f"  reply {call.reply_hash[:12]}: {escape(told.replies[call.id] or 'not in the cache')}")
     if attempt.problem or attempt.excluded:
         console.print(f"  {escape(attempt.problem or f'excluded by {attempt.excluded}')}")
@@ -308,4 +322,4 @@ def health(found: Examined, as_json: bool) -> None:
         return
     for item in found.items:
         mark = "[green]ok[/]     " if item.ok else "[yellow]missing[/]"
-        console.print(f"{mark} {item.name:<22} {item.detail}")
+        console.print(f"{mark} {item.name:<22} {escape(item.detail)}")

@@ -6,6 +6,8 @@ row here. One with a stock of pictures implements `ports.Allots` too.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from mirsb_build.config import ImageChoice
@@ -26,14 +28,19 @@ IMAGE_BACKENDS = {
 
 def open_backend(choice: ImageChoice, tools: Tools) -> ImageBackend:
     """The image backend of a profile; raises UnknownName for one that is not in the table, UsageError for options."""
+    kind, options = chosen(choice)
+    return kind(options, tools)
+
+
+def chosen(choice: ImageChoice) -> tuple[Any, Any]:
+    """The class of a profile's image backend and its options, not opened; raises as `open_backend` does."""
     if choice.backend not in IMAGE_BACKENDS:
         raise UnknownName("image backend", choice.backend, IMAGE_BACKENDS)
     kind = load_class(IMAGE_BACKENDS[choice.backend])
     try:
-        options = kind.Options.model_validate(choice.options)
+        return kind, kind.Options.model_validate(choice.options)
     except ValidationError as error:
         raise UsageError(f"image backend {choice.backend!r}: {explain(kind.Options, error)}") from error
-    return kind(options, tools)
 
 
-__all__ = ["IMAGE_BACKENDS", "Images", "Made", "Tools", "open_backend"]
+__all__ = ["IMAGE_BACKENDS", "Images", "Made", "Tools", "chosen", "open_backend"]

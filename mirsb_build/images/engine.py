@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,14 +29,22 @@ class Made(Record):
 
 
 class Images:
-    """The image backend of a build behind the call cache and the blobs of its store."""
+    """The image backend of a build behind the call cache and the blobs of its store.
 
-    def __init__(self, backend: ImageBackend, store: Store) -> None:
+    `note` hears of the model calls behind images that are taken from the cache: a budget counts those too.
+    """
+
+    def __init__(
+        self, backend: ImageBackend, store: Store, note: Callable[[ModelCall], None] = lambda call: None
+    ) -> None:
         self._backend = backend
         self._store = store
+        self._note = note
         self.identity = backend.identity
         self.allots = isinstance(backend, Allots)
         """Whether pictures are chosen from a stock, for all candidates of a pass at once."""
+        self.role: str = getattr(backend, "role", "")
+        """Role of the model that draws every picture in a call of its own; empty where no model is asked to."""
         self.images_made = 0
         """Images that the backend rendered since this object was made."""
 
@@ -51,6 +59,8 @@ class Images:
         what it had made is kept.
         """
         found = await to_thread.run_sync(self._all_cached, specs)
+        for call in (call for made in found.values() for call in made.calls):
+            self._note(call)
         missing = list({spec.id: spec for spec in specs if spec.id not in found}.values())
         if missing:
             found |= await self._make(missing)

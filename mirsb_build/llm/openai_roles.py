@@ -1,15 +1,21 @@
-"""The models of all roles that chose the backend `openai`: endpoints shared, batches where they are asked for."""
+"""The models of all roles that chose the backend `openai`: endpoints shared, batches where they are asked for.
+
+The illustrator draws pictures, all others write text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from mirsb_build.config import ModelChoice
+from mirsb_build.errors import UsageError
 from mirsb_build.llm.batch import BatchModel
 from mirsb_build.llm.endpoint import Endpoint
 from mirsb_build.llm.keys import key_of
+from mirsb_build.llm.openai_images import OpenAIImages
 from mirsb_build.llm.openai_model import OpenAIModel
 from mirsb_build.ports import TextModel
+from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.store import Store
 
 
@@ -32,6 +38,18 @@ def open_openai(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, T
     models: dict[str, TextModel] = {}
     for role, choice in choices.items():
         endpoint = endpoints[choice.base_url, keys[role]]
+        if role == ILLUSTRATOR:
+            models[role] = _illustrator(choice, endpoint, store)
+            continue
         model = OpenAIModel(choice, endpoint, store)
         models[role] = BatchModel(model, endpoint, store) if choice.mode == "batch" else model
     return models
+
+
+def _illustrator(choice: ModelChoice, endpoint: Endpoint, store: Store) -> OpenAIImages:
+    if choice.mode == "batch":
+        raise UsageError(
+            f"model {ILLUSTRATOR!r}: images cannot be asked for in batches; take 'mode: batch' out of "
+            f"models.{ILLUSTRATOR}"
+        )
+    return OpenAIImages(choice, endpoint, store)

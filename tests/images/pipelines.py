@@ -43,7 +43,7 @@ def stable_diffusion(folder: Path) -> Path:
     pipeline = StableDiffusionPipeline(
         vae=_vae(4),
         text_encoder=_clip(),
-        tokenizer=_clip_tokenizer(folder.parent / f"{folder.name}-tokenizer"),
+        tokenizer=clip_tokenizer(folder.parent / f"{folder.name}-tokenizer"),
         unet=unet,
         scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, steps_offset=1),
         safety_checker=None,
@@ -75,9 +75,9 @@ def flux(folder: Path) -> Path:
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=_vae(4, scaled=True),
         text_encoder=_clip(),
-        tokenizer=_clip_tokenizer(folder.parent / f"{folder.name}-tokenizer"),
+        tokenizer=clip_tokenizer(folder.parent / f"{folder.name}-tokenizer"),
         text_encoder_2=T5EncoderModel(config),
-        tokenizer_2=_t5_tokenizer(),
+        tokenizer_2=t5_tokenizer(),
         transformer=transformer,
     )
     pipeline.save_pretrained(folder)
@@ -133,7 +133,7 @@ def _clip() -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def _clip_tokenizer(folder: Path) -> CLIPTokenizer:
+def clip_tokenizer(folder: Path) -> CLIPTokenizer:
     """A tokenizer that knows letters alone, as they are and as the ends of words."""
     folder.mkdir(parents=True, exist_ok=True)
     words = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
@@ -142,7 +142,7 @@ def _clip_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder, model_max_length=CLIP_TOKENS)
 
 
-def _t5_tokenizer() -> T5TokenizerFast:
+def t5_tokenizer() -> T5TokenizerFast:
     words = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -5.0) for letter in "\u2581" + LETTERS)]
     tokenizer = Tokenizer(Unigram(words, unk_id=2))
     tokenizer.pre_tokenizer = Metaspace()

@@ -96,7 +96,9 @@ def _cannot_fetch(options: Options, error: Exception) -> str:
 
 def _cannot_load(options: Options, folder: Path, error: Exception) -> str:
     if isinstance(error, ValueError) and "AutoPipeline" in str(error):
-        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get("_class_name", "something else")
+        kind = json.loads((folder / "model_index.json").read_text(encoding="utf-8")).get(
+            "_class_name", "something else"
+        )
         return f"{options.model} is a {kind}, which makes no pictures from text alone; name a text-to-image model"
     return f"{options.model} cannot be loaded: {type(error).__name__}: {_last_words(error)}"
 
