@@ -281,6 +281,8 @@ def _round(attempt: Candidate, told: Story) -> None:
         )
         if picture.image:
             _image(picture.image)
+        elif picture.problem:
+            console.print(f"    no image: {picture.problem}", markup=False)
     for v in attempt.verdicts:
         score = "" if v.score is None else f" (score {v.score:g}, threshold {v.threshold:g})" if v.threshold else ""
         console.print(f"  {v.check} {v.version}: {v.outcome}{score}: {v.reason}", markup=False)
@@ -288,6 +290,13 @@ def _round(attempt: Candidate, told: Story) -> None:
 
 def _image(image: Image) -> None:
     console.print(f"    image {image.id[:12]} by {image.backend}, {image.width}x{image.height}")
+    if drawn := image.generation:
+        console.print(
+            f"    drawn by {drawn.model} at {drawn.revision} ({drawn.pipeline}, {drawn.scheduler}, {drawn.dtype}), "
+            f"seed {drawn.seed}, {drawn.steps} steps, on {drawn.device}",
+            markup=False,
+        )
+        console.print(f"    told: {drawn.prompt}{f' [cut: {drawn.cut}]' if drawn.cut else ''}", markup=False)
     for source in image.sources:
         console.print(f"    from {source.title}, {source.file}, by {source.author}, {source.licence}", markup=False)
 

@@ -105,7 +105,10 @@ def _credits(instances: Sequence[Instance], choice: ReleaseChoice) -> str:
     counts = Counter((s.author, s.licence, s.url) for s in {s.sha256: s for s in sources}.values())
     rows = [f"Licence of the data set: {choice.licence}. `image_credits` names the sources of every single image."]
     rows += [
-        f"- {count} pictures by {author}, {licence}, {url}; changed: placed into scenes"
+        f"- {count} pictures by {author}, {licence}, {url}; changed: cropped, resized or placed into scenes"
         for (author, licence, url), count in sorted(counts.items())
     ]
+    images = [p.image for i in instances for p in i.candidate.pictures if p.image]
+    if drawn := sum(not image.sources for image in images):
+        rows.append(f"- {drawn} images cite no source: a program or a model drew them, as `image_credits` says")
     return "\n".join(rows)

@@ -85,6 +85,8 @@ def write_parquet(
 def credit(image: Image) -> str:
     """One line that says what an image was made from."""
     named = "; ".join(f"{s.title} by {s.author} ({s.licence}, {s.url})" for s in image.sources)
+    if not named and (drawn := image.generation):
+        return f"drawn by {drawn.model} at {drawn.revision}, {drawn.steps} steps, seed {drawn.seed}"
     return named or f"made with {image.backend}"
 
 

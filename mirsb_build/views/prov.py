@@ -44,6 +44,12 @@ def _round(graph: _Graph, attempt: Candidate, before: str, seed: str) -> str:
             "entity", f"image-{image.id[:16]}", {"mirsb:sha256": image.id, "mirsb:backend": image.backend}
         )
         graph.link("wasDerivedFrom", generatedEntity=revision, usedEntity=pixels)
+        if drawn := image.generation:
+            told = {"mirsb:seed": drawn.seed, "mirsb:steps": drawn.steps, "mirsb:device": drawn.device}
+            drawing = graph.add("activity", f"drawing-{image.id[:16]}", told)
+            graph.link("wasGeneratedBy", entity=pixels, activity=drawing)
+            model = graph.add("agent", f"{drawn.model}@{drawn.revision}", {})
+            graph.link("wasAssociatedWith", activity=drawing, agent=model)
         for source in image.sources:
             said = {"mirsb:file": source.file, "mirsb:licence": source.licence, "mirsb:author": source.author}
             file = graph.add("entity", f"source-{source.sha256[:16]}", said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +32,10 @@ from mirsb_build.images.tools import Tools
 from mirsb_build.images.wording import noise_seed
 from mirsb_build.ports import RenderedImage
 from mirsb_build.records import Image, ImageSpec
+from mirsb_build.release.dataset import credit
 from mirsb_build.session import open_build
 from mirsb_build.store import Store
+from mirsb_build.views import History, prov, story, verify
 from tests.factories import image_spec, order, run
 from tests.images.pipelines import flux, stable_diffusion
 
@@ -355,6 +358,23 @@ def test_options_that_cannot_be_are_named(tmp_path: Path) -> None:
             open_build(order(tmp_path, "images.backend=diffusion", setting))
 
 
+def test_doctor_tells_a_model_that_is_here_from_one_that_is_not(model: Path, tmp_path: Path) -> None:
+    def told(**options: Any) -> dict[str, tuple[bool, str]]:
+        found = Diffusion.examine(Options(**({"model": str(model)} | options)))
+        return {name: (ok, detail) for name, ok, detail in found}
+
+    here = told()
+    assert here["torch"][0] and here["diffusers"][0]
+    assert here["model small-sd"][0] and here["model small-sd"][1].startswith("in a folder, contents ")
+    assert told(model=str(tmp_path))[f"model {tmp_path.name}"][0] is False
+    absent = told(model="some-team/some-model", revision="v1")["model some-team/some-model"]
+    assert absent == (
+        False,
+        "not on this disk: the build fetches it, or `hf download some-team/some-model --revision v1`",
+    )
+    assert told(devices=["cuda:0"])["devices"][0] is (shutil.which("nvidia-smi") is not None)
+
+
 # A whole build
 
 
@@ -372,6 +392,18 @@ def test_a_build_draws_its_pictures_and_finds_them_again(tmp_path: Path) -> None
     first = open_build(order(tmp_path / "store", *settings))
     outcome = run(first)
     assert outcome.passed > 0 and first.images.images_made > 0
+    history = History(first.store, first.name)
+    assert verify(history).findings == ()
+    candidate = next(c for c in history.candidates.values() if history.attempts[c.id][-1].passed)
+    told = story(history, candidate)
+    image = told.rounds[-1].pictures[0].image
+    assert image is not None and image.generation is not None
+    assert image.spec.shares == first.taxonomy.relation_type(candidate.relation_type).shares
+    assert credit(image) == (
+        f"drawn by small-flux at {image.generation.revision}, {STEPS} steps, seed {image.generation.seed}"
+    )
+    assert any("small-flux@" in agent for agent in prov(told)["agent"])
+    assert str(tmp_path) not in told.model_dump_json(), "no path of this machine goes into a record"
     again = open_build(order(tmp_path / "store", *settings))
     assert run(again) == outcome
     assert again.images.images_made == 0

@@ -6,6 +6,9 @@
     pipeline.py   a diffusers pipeline: loaded once, prompts fitted, batches halved when memory runs out
     messages.py   what the two processes tell each other
     options.py    what a profile lets choose
+    loading.py    from a folder or a Hub to a pipeline on its device; what its errors mean
+    folders.py    models in folders, known by what is in them
+    examining.py  what doctor says
 
-Only worker.py and pipeline.py import torch, so that a plan or a status needs none of it.
+Only worker.py, pipeline.py and loading.py import torch, so that a plan or a status needs none of it.
 """

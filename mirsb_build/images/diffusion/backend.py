@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import ModelError
+from mirsb_build.images.diffusion.examining import INSTALL, PACKAGES, examine
 from mirsb_build.images.diffusion.folders import folder_hash, is_folder
 from mirsb_build.images.diffusion.messages import Drawn, Hello, Order, Ready
 from mirsb_build.images.diffusion.options import Options as DiffusionOptions
@@ -22,8 +23,6 @@ from mirsb_build.images.wording import noise_seed, worded
 from mirsb_build.ports import RenderedImage
 from mirsb_build.records import Generation, ImageSpec, content_hash
 
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
-INSTALL = "pip install 'mirsb-build[diffusion]'"
 VERSION = "1"
 """Of what turns a spec into a prompt, a seed and a call; images are cached under it."""
 AHEAD = 2
@@ -110,6 +109,11 @@ class Diffusion:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
         self._serving, self._lost = None, None
+
+    @classmethod
+    def examine(cls, options: DiffusionOptions) -> list[tuple[str, bool, str]]:
+        """What is there of all that the options need, as (name, whether it is, detail)."""
+        return examine(options)
 
     def _serve(self) -> None:
         """Have somebody work on the queue."""

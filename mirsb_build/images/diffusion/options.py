@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -66,7 +67,7 @@ class Options(Record):
     def _is_named(cls, model: str) -> str:
         if not model.strip():
             raise ValueError("name a folder or a model on a Hub")
-        return model
+        return str(Path(model).expanduser()) if model.startswith("~") else model
 
     def drawing(self) -> dict[str, Any]:
         """What the pixels depend on, beside the model itself."""
