@@ -120,7 +120,7 @@ def test_nothing_is_taken_for_what_the_collection_has_not(retrieval: Retrieval, 
     [spec] = retrieval.allot([wanted("zxqv", description="zxqv")], [])
     assert spec.source == ""
     [none] = rendered(retrieval, spec)
-    assert none.pixels is None and none.problem == f"nothing in corpus {collection} fits 'zxqv'"
+    assert none.pixels is None and none.problem == f"nothing in corpus {collection.name} fits 'zxqv'"
 
 
 def test_all_words_of_a_keyword_count_before_one_of_them(tmp_path: Path, tools: Tools) -> None:
@@ -306,9 +306,9 @@ def test_a_picture_that_broke_or_went_since_then_is_told(tmp_path: Path, tools: 
     (folder / "1.png").unlink()
     gone = image_spec(source="gone.png")
     said = {one.spec.source: one.problem for one in rendered(backend, kite, lamp, gone)}
-    assert said["0.png"].startswith(f"picture 0.png of corpus {folder} does not decode: not one of PNG, JPEG")
-    assert said["1.png"].startswith(f"picture 1.png of corpus {folder} cannot be read: ")
-    assert said["gone.png"] == f"corpus {folder} has no picture gone.png that may be used"
+    assert said["0.png"].startswith(f"picture 0.png of corpus {folder.name} does not decode: not one of PNG, JPEG")
+    assert said["1.png"] == f"picture 1.png of corpus {folder.name} cannot be read any more"
+    assert said["gone.png"] == f"corpus {folder.name} has no picture gone.png that may be used"
 
 
 def test_opening_tells_what_is_wrong_with_options_and_collection(tmp_path: Path, tools: Tools) -> None:

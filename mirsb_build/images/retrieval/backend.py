@@ -38,6 +38,8 @@ class Retrieval:
         self._corpus = open_corpus(options)
         embedder = Embedder(options.embedder) if options.embedder else None
         self._index = Index(self._corpus, embedder, options, tools)
+        self._named = self._corpus.name.rstrip("/").rsplit("/", 1)[-1]
+        """The collection as records call it: they hold no path of a machine."""
         self._lock = threading.Lock()
         self.identity: str = (
             f"retrieval-{VERSION}/"
@@ -79,19 +81,17 @@ class Retrieval:
         """The picture that was allotted to a spec, or why there is none."""
         began = time.monotonic()
         if not spec.source:
-            return RenderedImage(spec, None, f"nothing in corpus {self._corpus.name} fits {', '.join(spec.keywords)!r}")
+            return RenderedImage(spec, None, f"nothing in corpus {self._named} fits {', '.join(spec.keywords)!r}")
         place = self._places().get(spec.source)
         if place is None:
-            return RenderedImage(
-                spec, None, f"corpus {self._corpus.name} has no picture {spec.source} that may be used"
-            )
+            return RenderedImage(spec, None, f"corpus {self._named} has no picture {spec.source} that may be used")
         picture = self._index.pictures[place]
         try:
             data = self._corpus.read(picture.place)
             pixels = fitted(plain(data, self._options.most_pixels), (spec.width, spec.height), self._options.fit)
         except (Unusable, MirsbError, OSError) as error:
-            what = error if isinstance(error, Unusable) else f"cannot be read: {error}"
-            problem = f"picture {spec.source} of corpus {self._corpus.name} {what}"
+            what = error if isinstance(error, Unusable) else "cannot be read any more"
+            problem = f"picture {spec.source} of corpus {self._named} {what}"
             return RenderedImage(spec, None, problem, seconds=time.monotonic() - began)
         row = picture.row
         source = ImageSource(
