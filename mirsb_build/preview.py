@@ -1,6 +1,6 @@
 """A few pictures of a relation type before a build pays for all: drafts chosen, drawn as the build will, on one sheet.
 
-What is drawn here is drawn through the build's own images, so the build finds it in the cache.
+What is drawn here is drawn through the build's own images, so the build finds the pictures of its drafts in the cache.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mirsb_build.llm import offline
 from mirsb_build.records import Candidate, Image, ImageSpec, Origin, Picture, Record, SeedQuery
 from mirsb_build.session import Build
 from mirsb_build.store import build_lock
+from mirsb_build.views import History
 
 SKETCHED = "the relation type's sketches, because the build has no drafts of it yet"
 DRAFTED = "the build's own drafts"
@@ -65,12 +66,17 @@ def preview(build: Build, relation_type: str, count: int, to: Path | None = None
     the build runs: two processes that have the same picture drawn at once would cite two answers for one call.
     """
     name = build.taxonomy.relation_type(relation_type).name
-    drafts, words = _drafts(build, name, count)
+    known = _known(build)
+    drafts, words = _drafts(build, known, name, count)
     if not drafts:
         raise UsageError(
             f"build {build.name}: there is nothing to draw for {name}; check its sketches or the categories"
         )
-    stage = build.synthesize(drafts)
+    # With all that the build has drafted: a backend with a stock chooses for all of it at once, as the build will.
+    stage = build.synthesize(known if words == DRAFTED else drafts)
+    if known:
+        for call in History(build.store, build.name).calls():
+            build.ledger.note(call.id, call.cost)
     wanted = [(draft, spec) for draft in drafts for spec in stage.specs(draft)][:count]
     with build_lock(build.store.files, build.name):
         made = anyio.run(_render, build, [spec for _, spec in wanted])
@@ -98,15 +104,21 @@ async def _render(build: Build, specs: Sequence[ImageSpec]) -> list[Made]:
 # Which words.
 
 
-def _drafts(build: Build, relation_type: str, count: int) -> tuple[list[Candidate], str]:
-    """Candidates to draw, one risk category after the other in turn, and where their words are from."""
+def _known(build: Build) -> list[Candidate]:
+    """The newest draft of every candidate that the build has, in the build's order."""
     newest: dict[str, Candidate] = {}
     for round in build.store.rounds(build.name, "decompose"):
-        for draft in build.store.records(build.name, "decompose", round, Candidate):
-            if draft.relation_type == relation_type and draft.alive:
-                newest[draft.id] = draft
-    known = [draft for draft in newest.values() if draft.risk_category in build.categories]
-    if allowed := [draft for draft in known if _may_be_drawn(build, draft)]:
+        newest |= {draft.id: draft for draft in build.store.records(build.name, "decompose", round, Candidate)}
+    names = set(build.relation_types)
+    return build.in_order(
+        [d for d in newest.values() if d.risk_category in build.categories and d.relation_type in names]
+    )
+
+
+def _drafts(build: Build, known: Sequence[Candidate], relation_type: str, count: int) -> tuple[list[Candidate], str]:
+    """Candidates to draw, one risk category after the other in turn, and where their words are from."""
+    drafted = [draft for draft in known if draft.relation_type == relation_type and draft.alive]
+    if allowed := [draft for draft in drafted if _may_be_drawn(build, draft)]:
         return _in_turn(build, allowed), DRAFTED
     sketched = _in_turn(build, [d for d in _sketched(build, relation_type, count) if _may_be_drawn(build, d)])
     return sketched, SKETCHED

@@ -164,7 +164,7 @@ class ImageSource(Record):
 
 
 class Generation(Record):
-    """How a diffusion model drew an image: with this, the same packages and the same device it draws it again."""
+    """How a diffusion model drew an image."""
 
     model: str
     """Name on a Hub, or folder name."""
@@ -179,7 +179,8 @@ class Generation(Record):
     scheduler: str
     steps: int
     guidance: float | None
-    """None where the pipeline's own default was used."""
+    """None where the pipeline knows none."""
+    negative_prompt: str | None = None
     seed: int
     """Of the initial noise."""
     rejected: tuple[str, ...] = ()
@@ -197,6 +198,8 @@ class NoImage(Record):
     backend: str
     spec: ImageSpec
     reason: str
+    tries: int = 1
+    """How often the backend was to try when it gave up; where it is to try more often, it is asked again."""
 
 
 class Image(Record):

@@ -1,7 +1,8 @@
 """Image backends: the table of them, and the engine that renders through a cache.
 
 A new backend is a module with a class that implements `ports.ImageBackend`, takes its own `Options` and `Tools`, and a
-row here. One with a stock of pictures implements `ports.Allots` too.
+row here. One with a stock of pictures implements `ports.Allots` too; one that tries a
+picture several times says how often in `tries`, one whose pictures are calls of a model names its `role`.
 """
 
 from __future__ import annotations

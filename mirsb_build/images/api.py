@@ -63,6 +63,7 @@ class Api:
             ) from error
         named = "/".join(part for part in asked if isinstance(part, str))
         self.identity = f"api-{VERSION}/{named}/{content_hash(asked, options.styles)[:12]}"
+        self.tries = options.tries
         self._options = options
         self._tools = tools
 
@@ -92,7 +93,7 @@ class Api:
         message = Message(role="user", content=worded(spec, self._options.styles))
         calls: list[ModelCall] = []
         faults: list[str] = []
-        for attempt in range(self._options.tries):
+        for attempt in range(self.tries):
             said = await self._tools.models.say(ILLUSTRATOR, [message], _sample(spec) + attempt)
             calls.append(said.call)
             if said.kind != "usable":

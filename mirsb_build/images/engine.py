@@ -45,6 +45,8 @@ class Images:
         """Whether pictures are chosen from a stock, for all candidates of a pass at once."""
         self.role: str = getattr(backend, "role", "")
         """Role of the model that draws every picture in a call of its own; empty where no model is asked to."""
+        self.tries: int = getattr(backend, "tries", 1)
+        """How often the backend tries a picture before it gives up."""
         self.images_made = 0
         """Images that the backend rendered since this object was made."""
 
@@ -116,7 +118,11 @@ class Images:
         """What came of an earlier call, if the blob is still whole."""
         kept = self._store.get_call(self.key(spec))
         made = Made.model_validate(kept["made"]) if kept else None
-        return made if made and (isinstance(made.result, NoImage) or self.is_whole(made.result)) else None
+        if made is None:
+            return None
+        result = made.result
+        still_true = result.tries >= self.tries if isinstance(result, NoImage) else self.is_whole(result)
+        return made if still_true else None
 
     def _all_cached(self, specs: Sequence[ImageSpec]) -> dict[str, Made]:
         return {spec.id: made for spec in specs if (made := self._cached(spec))}
@@ -130,7 +136,7 @@ class Images:
     def _kept(self, rendered: RenderedImage) -> Image | NoImage:
         pixels = rendered.pixels
         if pixels is None:
-            return NoImage(backend=self.identity, spec=rendered.spec, reason=rendered.problem)
+            return NoImage(backend=self.identity, spec=rendered.spec, reason=rendered.problem, tries=self.tries)
         data = encode(pixels, rendered.spec, rendered.sources, synthetic=rendered.synthetic)
         self._store.put_blob(data, "png")
         return Image(

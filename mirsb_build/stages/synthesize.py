@@ -50,6 +50,7 @@ class Synthesize(Stage[Candidate, Candidate]):
             self.name,
             self.version,
             self._images.identity,
+            self._images.tries,
             self._taxonomy.policy.hash,
             [spec.id for record in records for spec in self.specs(record)],
             [r.revision for r in records],

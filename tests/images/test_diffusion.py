@@ -23,8 +23,9 @@ from PIL import Image as PillowImage
 
 from mirsb_build.errors import ModelError, UsageError
 from mirsb_build.images import Images
+from mirsb_build.images.diffusion import process
 from mirsb_build.images.diffusion.backend import Diffusion, Job
-from mirsb_build.images.diffusion.messages import Drawn, Hello, Ready
+from mirsb_build.images.diffusion.messages import Drawn, Hello, Order, Ready
 from mirsb_build.images.diffusion.options import Options
 from mirsb_build.images.diffusion.process import Worker
 from mirsb_build.images.png import SYNTHETIC, XMP
@@ -37,7 +38,7 @@ from mirsb_build.session import open_build
 from mirsb_build.store import Store
 from mirsb_build.views import History, prov, story, verify
 from tests.factories import image_spec, order, run
-from tests.images.pipelines import flux, stable_diffusion
+from tests.images.pipelines import flux, stable_diffusion, unconditional
 
 REPOSITORY = Path(__file__).parents[2]
 STEPS = 2
@@ -95,7 +96,7 @@ def test_every_spec_gets_a_picture_of_its_size_with_all_that_it_was_drawn_with(
     for one, wanted in zip(drawn, specs, strict=True):
         told = one.generation
         assert one.synthetic and one.seconds > 0 and told is not None
-        assert (told.model, told.steps, told.guidance, told.scheduler) == ("small-sd", STEPS, None, "DDIMScheduler")
+        assert (told.model, told.steps, told.guidance, told.scheduler) == ("small-sd", STEPS, 7.5, "DDIMScheduler")
         assert (told.dtype, told.device, told.pipeline) == ("float32", "cpu", "StableDiffusionPipeline")
         assert told.seed == noise_seed(wanted) and told.rejected == ()
         assert told.prompt.startswith("Key.") and wanted.description in f"{told.prompt} {told.cut}"
@@ -220,18 +221,24 @@ def workers() -> list[int]:
 
 def test_a_worker_that_dies_ends_the_request_and_the_next_run_goes_on(model: Path, memory_store: Store) -> None:
     others = set(workers())
+    specs = [spec(n) for n in range(60)]
 
-    async def killed() -> None:
-        backend = opened(model, batch=1)
+    async def draw(*, kill: bool) -> int:
+        images = Images(opened(model, batch=1), memory_store)
+        drawing = asyncio.ensure_future(images.render(specs))
         try:
-            async for _ in backend.render([spec(n) for n in range(200)]):
-                for pid in set(workers()) - others:
-                    os.kill(pid, signal.SIGKILL)
+            while kill and not (memory_store.files.exists("blobs") and memory_store.files.names("blobs")):
+                await asyncio.sleep(0.05)
+            for pid in set(workers()) - others if kill else ():
+                os.kill(pid, signal.SIGKILL)
+            await drawing
         finally:
-            await backend.close()
+            await images.close()
+        return images.images_made
 
     with pytest.raises(ModelError, match=r"image worker on cpu was killed by signal 9 .*run the same command again"):
-        asyncio.run(killed())
+        asyncio.run(draw(kill=True))
+    assert 0 < asyncio.run(draw(kill=False)) < len(specs)
 
 
 def test_no_worker_outlives_a_build_that_is_killed(model: Path) -> None:
@@ -258,41 +265,77 @@ asyncio.run(main())
 
 
 def test_how_many_pictures_fit_is_remembered_by_the_store(
-    model: Path, portal: BlockingPortal, memory_store: Store
+    model: Path, memory_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = opened(model, memory_store, batch=8)
+    receive, take = Worker.receive, Diffusion._take
     taken: list[int] = []
-    key = backend._key("cpu")
-    memory_store.put_call(key, {"kind": "batch_size", "device": "cpu", "fits": [[64, 64, 3]]})
+
+    async def cramped(self: Worker) -> Any:
+        return replace(await receive(self), fits=3)
+
+    def noted(self: Diffusion, fits: dict[tuple[int, int], int]) -> list[Job]:
+        taken.append(len(batch := take(self, fits)))
+        return batch
 
     async def draw() -> None:
-        take = backend._take
+        backend = opened(model, memory_store, batch=8)
+        try:
+            await rendered(backend, [spec(n) for n in range(7)])
+        finally:
+            await backend.close()
 
-        def noted(fits: dict[tuple[int, int], int]) -> Any:
-            batch = take(fits)
-            taken.append(len(batch))
-            return batch
+    monkeypatch.setattr(Diffusion, "_take", noted)
+    with monkeypatch.context() as first:
+        first.setattr(Worker, "receive", cramped)
+        asyncio.run(draw())
+    asyncio.run(draw())
+    assert taken == [7, 3, 3, 1]
 
-        backend._take = noted  # pyright: ignore[reportAttributeAccessIssue]
-        await rendered(backend, [spec(n) for n in range(7)])
+
+def test_ending_the_workers_ends_whoever_waits_for_them(model: Path) -> None:
+    async def closed() -> None:
+        backend = opened(model, batch=1)
+        drawing = asyncio.ensure_future(rendered(backend, [spec(n) for n in range(100)]))
+        await asyncio.sleep(1)
         await backend.close()
+        await asyncio.wait_for(drawing, 30)
 
-    portal.call(draw)
-    assert taken == [3, 3, 1]
+    with pytest.raises(ModelError, match="were ended before all pictures were drawn"):
+        asyncio.run(closed())
+
+
+def test_a_worker_that_leaves_much_unread_is_ended_all_the_same(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "ENOUGH", 2**10)  # the pipe pauses long before a picture is read
+
+    async def abandon() -> None:
+        worker = await Worker.start(Hello(Options(model=str(model), steps=1), "cpu"))
+        await worker.send([Order("a key", n, 64, 64) for n in range(8)])
+        await asyncio.sleep(3)
+        await asyncio.wait_for(worker.end(), 60)
+        assert not Path(f"/proc/{worker._process.pid}").exists()
+
+    asyncio.run(abandon())
 
 
 # What goes wrong
 
 
-def test_what_a_worker_cannot_load_is_the_error_of_the_request(tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_is_told_before_anything_is_begun(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no folder of a diffusers pipeline"):
+        opened(tmp_path)
+    with pytest.raises(ModelError, match="only names on a Hub have revisions"):
+        opened(model, revision="v1")
+
+
+def test_what_a_worker_cannot_load_is_the_error_of_the_request(model: Path) -> None:
     async def draw() -> None:
-        backend = opened(tmp_path)
+        backend = opened(model, scheduler="AutoencoderKL")
         try:
             await rendered(backend, [spec()])
         finally:
             await backend.close()
 
-    with pytest.raises(ModelError, match="is no folder of a diffusers pipeline"):
+    with pytest.raises(ModelError, match="has no scheduler 'AutoencoderKL'"):
         asyncio.run(draw())
 
 
@@ -353,6 +396,7 @@ def test_options_that_cannot_be_are_named(tmp_path: Path) -> None:
         ("images.options={model: m, stepps: 3}", "stepps"),
         ("images.options={model: ''}", "name a folder or a model"),
         ("images.options={steps: 3}", "model"),
+        ("images.options={model: m, devices: [gpu]}", "gpu"),
     ):
         with pytest.raises(UsageError, match=f"image backend 'diffusion': .*{said}"):
             open_build(order(tmp_path, "images.backend=diffusion", setting))
@@ -365,7 +409,13 @@ def test_doctor_tells_a_model_that_is_here_from_one_that_is_not(model: Path, tmp
 
     here = told()
     assert here["torch"][0] and here["diffusers"][0]
-    assert here["model small-sd"][0] and here["model small-sd"][1].startswith("in a folder, contents ")
+    ok, detail = here["model small-sd"]
+    assert ok and detail.startswith("StableDiffusionPipeline, in a folder, contents ")
+    no_text = unconditional(tmp_path / "no-text")
+    assert told(model=str(no_text))["model no-text"] == (
+        False,
+        "is a DDPMPipeline, which makes no pictures from text alone",
+    )
     assert told(model=str(tmp_path))[f"model {tmp_path.name}"][0] is False
     absent = told(model="some-team/some-model", revision="v1")["model some-team/some-model"]
     assert absent == (

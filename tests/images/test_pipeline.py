@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -199,6 +201,20 @@ def test_guidance_and_a_negative_prompt_reach_the_pipeline(small: Pipeline, fold
     assert len({plain[0].pixels, guided[0].pixels, avoiding[0].pixels}) == 3
 
 
+def test_a_size_that_a_model_does_not_draw_is_told(small: Pipeline) -> None:
+    with pytest.raises(ModelError, match=r"draws no 60x60 as asked: .*divisible by 8.*change images\.width"):
+        small.start([Order("a key", 1, 60, 60)])
+
+
+def test_more_arguments_reach_the_pipeline(folder: Path) -> None:
+    long = " ".join(f"word{n}" for n in range(40))
+    short = opened(folder / "small-flux", arguments={"max_sequence_length": 80})
+    assert short.fitted(long)[1] != "" and opened(folder / "small-flux").fitted(long)[1] != short.fitted(long)[1]
+    wary = opened(folder / "small-flux", negative_prompt="a lamp", arguments={"true_cfg_scale": 4.0})
+    plain = opened(folder / "small-flux")
+    assert draw(wary, orders(1))[0].pixels != draw(plain, orders(1))[0].pixels
+
+
 def test_an_adapter_is_laid_over_the_model_with_its_weight(small: Pipeline, folder: Path, tmp_path: Path) -> None:
     learnt = StableDiffusionPipeline.from_pretrained(folder / "small-sd", safety_checker=None)
     torch.manual_seed(1)
@@ -208,7 +224,7 @@ def test_an_adapter_is_laid_over_the_model_with_its_weight(small: Pipeline, fold
     StableDiffusionPipeline.save_lora_weights(tmp_path / "lines", unet_lora_layers=layers)
     adapter = {"model": str(tmp_path / "lines"), "weight": 0.5}
     laid = opened(folder / "small-sd", adapters=[adapter])
-    assert laid.ready.pipeline == "StableDiffusionPipeline + lines x 0.5"
+    assert re.fullmatch("StableDiffusionPipeline \\+ lines@[0-9a-f]{16} x 0.5", laid.ready.pipeline)
     assert draw(laid, orders(1))[0].pixels != draw(small, orders(1))[0].pixels
     with pytest.raises(ModelError, match=r"adapter \S+nowhere cannot be laid over the model: "):
         opened(folder / "small-sd", adapters=[{"model": str(tmp_path / "nowhere")}])
@@ -220,13 +236,20 @@ def test_half_precision_is_taken_and_told(folder: Path) -> None:
     assert draw(half, orders(1))[0].problem == ""
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles for the CPU with g++")
+def test_a_compiled_model_draws_the_same_to_the_eye(small: Pipeline, folder: Path) -> None:
+    compiled = draw(opened(folder / "small-sd", compile=True), orders(1))[0]
+    apart = np.abs(pixels(compiled).astype(int) - pixels(draw(small, orders(1))[0]).astype(int))
+    assert apart.max() <= SAME_TO_THE_EYE
+
+
 # What cannot be loaded
 
 
 @pytest.mark.parametrize(
     ("model", "options", "said"),
     [
-        ("nowhere", {}, r"nowhere is no folder of a diffusers pipeline .*save_pretrained"),
         ("no-text", {}, r"is a DDPMPipeline, which makes no pictures from text alone"),
         ("small-sd", {"scheduler": "DDIMSchedular"}, r"no scheduler 'DDIMSchedular'; did you mean 'DDIMScheduler'"),
         (
@@ -234,7 +257,9 @@ def test_half_precision_is_taken_and_told(folder: Path) -> None:
             {"quantisation": {"backend": "nobits", "options": {"bits": 4}}},
             r"images.options.quantisation: .*nobits",
         ),
-        ("no-text", {"guidance": 3.0}, r"makes no pictures from text alone"),
+        ("small-sd", {"arguments": {"true_cfg": 2}}, r"StableDiffusionPipeline knows no 'true_cfg'"),
+        ("small-flux", {"negative_prompt": "a lamp"}, r"only with a true_cfg_scale above 1"),
+        ("small-sd", {"scheduler": "AutoencoderKL"}, r"diffusers has no scheduler 'AutoencoderKL'"),
     ],
 )
 def test_what_cannot_be_loaded_is_told_in_one_line(

@@ -139,6 +139,22 @@ def test_a_picture_that_could_not_be_made_says_why_and_is_not_tried_again(
     assert (images.images_made, again.images_made) == (1, 0)
 
 
+def test_a_picture_that_was_given_up_is_tried_again_where_more_tries_are_allowed(
+    memory_store: Store, taxonomy: Taxonomy
+) -> None:
+    class Trying(NoiseBackend):
+        def __init__(self, tries: int) -> None:
+            self.tries = tries
+
+        def draw(self, spec: ImageSpec) -> RenderedImage:
+            return super().draw(spec) if self.tries > 3 else RenderedImage(spec, None, "black")
+
+    few, more = (stage(memory_store, Trying(tries), taxonomy) for tries in (2, 5))
+    assert [p.problem for c in illustrate(few, candidate()) for p in c.pictures] == ["black", "black"]
+    assert few.key([candidate()]) != more.key([candidate()])
+    assert all(p.image for c in illustrate(more, candidate()) for p in c.pictures)
+
+
 def test_what_was_made_before_a_backend_stopped_is_kept(memory_store: Store, taxonomy: Taxonomy) -> None:
     class Stopping(NoiseBackend):
         async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from mirsb_build.errors import ModelError
 from mirsb_build.images.diffusion.examining import INSTALL, PACKAGES, examine
-from mirsb_build.images.diffusion.folders import folder_hash, is_folder
+from mirsb_build.images.diffusion.folders import check_model, is_folder, known_as
 from mirsb_build.images.diffusion.messages import Drawn, Hello, Order, Ready
 from mirsb_build.images.diffusion.options import Options as DiffusionOptions
 from mirsb_build.images.diffusion.process import Worker
@@ -76,9 +76,10 @@ class Diffusion:
             raise ModelError(f"image backend 'diffusion' needs {', '.join(missing)}; install it with: {INSTALL}")
         self._options = options
         self._store = tools.store
-        folder = Path(options.model)
-        named = f"{folder.name}@{folder_hash(folder)}" if is_folder(options.model) else options.model
+        check_model(options.model, options.revision)
+        named = known_as(options.model, options.revision)
         self.identity = f"diffusion-{VERSION}/{named}/{content_hash(options.drawing())[:12]}"
+        self.tries = 1 + options.retries
         self._waiting: deque[Job] = deque()
         self._more = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
@@ -90,12 +91,14 @@ class Diffusion:
         """Pictures as they are drawn; raises ModelError when a worker cannot go on."""
         done: asyncio.Queue[RenderedImage | ModelError] = asyncio.Queue()
         self._serve()
+        if self._lost:
+            raise self._lost
         self._waited.add(done)
         self._waiting.extend(Job(spec, done) for spec in specs)
         self._more.set()
         try:
             for _ in specs:
-                result = self._lost or await done.get()
+                result = await done.get()
                 if isinstance(result, ModelError):
                     raise result
                 yield result
@@ -105,6 +108,8 @@ class Diffusion:
 
     async def close(self) -> None:
         """End the workers."""
+        for done in self._waited:
+            done.put_nowait(ModelError("the image workers were ended before all pictures were drawn"))
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
@@ -190,7 +195,9 @@ class Diffusion:
         """Give a picture to whoever waits for it, or have it drawn with the next seed."""
         if drawn.pixels is None:
             job = replace(job, rejected=(*job.rejected, drawn.problem))
-            if len(job.rejected) <= self._options.retries:
+            if job.done not in self._waited:
+                return  # nobody waits for it any more
+            if len(job.rejected) < self.tries:
                 self._waiting.appendleft(job)
                 self._more.set()
                 return
@@ -213,7 +220,8 @@ class Diffusion:
             cut=drawn.cut,
             scheduler=by.scheduler,
             steps=self._options.steps,
-            guidance=self._options.guidance,
+            guidance=by.guidance,
+            negative_prompt=self._options.negative_prompt,
             seed=job.seed,
             rejected=job.rejected,
             dtype=by.dtype,

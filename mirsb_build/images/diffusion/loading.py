@@ -27,8 +27,6 @@ def load(options: Options, device: torch.device, dtype: torch.dtype) -> tuple[An
     _be_quiet()
     folder = _found(options)
     revision = folder_hash(folder) if is_folder(options.model) else folder.name
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f"images.options.devices: there is no {device}; {torch.cuda.device_count()} GPUs can be seen")
     extra: dict[str, Any] = {"variant": options.variant} if options.variant else {}
     if options.quantisation:
         extra["quantization_config"] = _quantisation(options.quantisation)
@@ -58,15 +56,21 @@ def load(options: Options, device: torch.device, dtype: torch.dtype) -> tuple[An
     return pipe, revision
 
 
+def check_there(device: torch.device) -> torch.device:
+    """The GPU, if torch can see it; raises ModelError."""
+    seen = torch.cuda.device_count()
+    if (device.index or 0) >= seen:
+        raise ModelError(
+            f"images.options.devices: there is no {device}; torch {torch.__version__} sees {seen} GPUs, and "
+            "`mirsb doctor --profile ...` says which there are"
+        )
+    return device
+
+
 def _found(options: Options) -> Path:
     """The folder of the model, fetched from the Hub where it is not here yet."""
     model = options.model
     if is_folder(model):
-        if not (Path(model) / "model_index.json").is_file():
-            raise ModelError(
-                f"images.options.model: {model} is no folder of a diffusers pipeline (it has no model_index.json); "
-                "give a folder that `save_pretrained` wrote, or a name on a Hub"
-            )
         return Path(model)
     try:
         return Path(diffusers.DiffusionPipeline.download(model, revision=options.revision, variant=options.variant))
@@ -105,7 +109,7 @@ def _cannot_load(options: Options, folder: Path, error: Exception) -> str:
 
 def _scheduler(name: str) -> Any:
     found = getattr(diffusers, name, None)
-    if found is None or not hasattr(found, "from_config"):
+    if not (isinstance(found, type) and issubclass(found, diffusers.SchedulerMixin)):
         known = [known for known in dir(diffusers) if known.endswith(("Scheduler", "SchedulerODE"))]
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -120,7 +124,9 @@ def _lay_over(pipe: Any, adapters: tuple[Adapter, ...]) -> None:
         raise ModelError(f"{type(pipe).__name__} takes no adapters; take images.options.adapters out")
     for number, adapter in enumerate(adapters):
         try:
-            pipe.load_lora_weights(adapter.model, weight_name=adapter.file, adapter_name=f"adapter-{number}")
+            pipe.load_lora_weights(
+                adapter.model, weight_name=adapter.file, adapter_name=f"adapter-{number}", revision=adapter.revision
+            )
         except Exception as error:  # not there, or not for this model: the library's own words say which
             raise ModelError(f"adapter {adapter.model} cannot be laid over the model: {_last_words(error)}") from error
     pipe.set_adapters([f"adapter-{n}" for n in range(len(adapters))], [adapter.weight for adapter in adapters])

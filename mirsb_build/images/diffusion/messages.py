@@ -28,6 +28,7 @@ class Ready:
     pipeline: str
     revision: str
     scheduler: str
+    guidance: float | None
     dtype: str
     device: str
     """Name of the device's model."""

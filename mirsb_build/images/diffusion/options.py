@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from mirsb_build.images.diffusion.folders import known_as
 from mirsb_build.images.wording import STYLES
 from mirsb_build.records import Record
 
@@ -16,6 +18,8 @@ class Adapter(Record):
 
     model: str
     """Folder, or name on a Hub."""
+    revision: str | None = None
+    """Commit, tag or branch on the Hub."""
     file: str | None = None
     """Name of the weights in it, where there are several."""
     weight: float = 1.0
@@ -45,6 +49,8 @@ class Options(Record):
     steps: int = Field(default=28, ge=1, le=500)
     guidance: float | None = Field(default=None, ge=0)
     negative_prompt: str | None = None
+    arguments: dict[str, Any] = {}
+    """More arguments of the pipeline's call, for example `max_sequence_length` or `true_cfg_scale`."""
     scheduler: str | None = None
     """A scheduler class of diffusers, in place of the pipeline's."""
     adapters: tuple[Adapter, ...] = ()
@@ -69,7 +75,16 @@ class Options(Record):
             raise ValueError("name a folder or a model on a Hub")
         return str(Path(model).expanduser()) if model.startswith("~") else model
 
+    @field_validator("devices")
+    @classmethod
+    def _are_devices(cls, devices: tuple[str, ...]) -> tuple[str, ...]:
+        for device in devices:
+            if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+                raise ValueError(f"{device!r} is no device; write cpu, mps, cuda or cuda:N")
+        return devices
+
     def drawing(self) -> dict[str, Any]:
         """What the pixels depend on, beside the model itself."""
-        how_fast_not_what = {"model", "retries", "devices", "batch", "offload", "compile"}
-        return self.model_dump(mode="json", exclude=how_fast_not_what)
+        how_fast_not_what = {"model", "revision", "retries", "devices", "batch", "offload", "compile"}
+        adapters = [[known_as(a.model, a.revision), a.file, a.weight] for a in self.adapters]
+        return self.model_dump(mode="json", exclude=how_fast_not_what) | {"adapters": adapters}

@@ -5,6 +5,7 @@
 # pyright: reportUnknownParameterType=false
 from __future__ import annotations
 
+import difflib
 import inspect
 import shutil
 import subprocess
@@ -18,10 +19,12 @@ import numpy as np
 import torch
 
 from mirsb_build.errors import ModelError
-from mirsb_build.images.diffusion.loading import load
+from mirsb_build.images.diffusion.folders import known_as
+from mirsb_build.images.diffusion.loading import check_there, load
 from mirsb_build.images.diffusion.messages import Answer, Drawn, Order, Ready
 from mirsb_build.images.diffusion.options import Options
 from mirsb_build.images.looks import unusable
+from mirsb_build.records import canonical_json
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft")
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")
@@ -59,23 +62,21 @@ class Pipeline:
         """Load the model; raises ModelError in words for the user where that cannot be."""
         self._options = options
         self._device = torch.device(device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
+        if self._device.type == "cuda":  # streams, events and libraries that name no device mean the current one
+            torch.cuda.set_device(check_there(self._device))
         dtype = _dtype(options, self._device)
         self._pipe, revision = load(options, self._device, dtype)
         self._fits: dict[tuple[int, int], int] = {}
         """(Width, height) -> largest batch that is known to fit."""
         self._fetched = 0.0
         """When the last batch was over, by the monotonic clock."""
-        self._windows = _windows(self._pipe)
-        called = inspect.signature(self._pipe.__call__).parameters
-        wanted = {"guidance_scale": options.guidance, "negative_prompt": options.negative_prompt}
-        for name, value in wanted.items():
-            if value is not None and name not in called:
-                raise ModelError(f"{type(self._pipe).__name__} knows no {name!r}; take it out of images.options")
-        self._wanted = {name: value for name, value in wanted.items() if value is not None}
+        self._wanted = _arguments(self._pipe, options)
+        self._windows = _windows(self._pipe, self._wanted)
         self.ready = Ready(
             pipeline=_described(self._pipe, options),
             revision=revision,
             scheduler=type(self._pipe.scheduler).__name__,
+            guidance=_guidance(self._pipe, self._wanted),
             dtype=str(dtype).removeprefix("torch."),
             device=_device_name(self._device),
             others=_others(self._device, device),
@@ -90,17 +91,16 @@ class Pipeline:
         waiting = list(orders)
         while waiting:
             size = min(len(waiting), self._fits.get(shape, len(waiting)))
-            try:
-                parts.append(self._draw(waiting[:size]))
-            except torch.OutOfMemoryError as error:
-                if size == 1:
-                    raise ModelError(self._too_large(shape)) from error
-                self._fits[shape] = size // 2
-                continue  # the memory is given back outside of the except clause, which holds on to the tensors
-            finally:
-                if shape in self._fits and self._device.type == "cuda" and not parts:
-                    torch.cuda.empty_cache()
-            del waiting[:size]
+            part = self._tried(waiting[:size])
+            if part is not None:
+                parts.append(part)
+                del waiting[:size]
+                continue
+            if size == 1:
+                raise ModelError(self._too_large(shape))
+            self._fits[shape] = size // 2
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()  # what the attempt left behind, in pieces that the smaller one cannot use
         return Batch(tuple(parts), began, self._fits.get(shape, self._options.batch))
 
     def fetch(self, batch: Batch) -> Answer:
@@ -109,6 +109,22 @@ class Pipeline:
         now = time.monotonic()
         seconds, self._fetched = now - max(batch.began, self._fetched), now
         return Answer(tuple(drawn), seconds, batch.fits)
+
+    def _tried(self, orders: Sequence[Order]) -> Part | None:
+        """The pictures of some orders; None where they do not fit into memory."""
+        try:
+            return self._draw(orders)
+        except RuntimeError as error:
+            if not _no_memory(error):
+                raise
+            return None
+        except ValueError as error:  # a size or an argument that the pipeline does not take
+            said = " ".join(str(error).split())[:200]
+            size = f"{orders[0].width}x{orders[0].height}"
+            raise ModelError(
+                f"{self._options.model} draws no {size} as asked: {said}; change images.width, images.height or "
+                "images.options"
+            ) from error
 
     def _draw(self, orders: Sequence[Order]) -> Part:
         prompts = tuple(self.fitted(order.prompt) for order in orders)
@@ -171,14 +187,44 @@ def _on_its_way(pixels: torch.Tensor) -> tuple[torch.Tensor, Any]:
     here = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
     here.copy_(pixels, non_blocking=True)
     copied = torch.cuda.Event(blocking=True)
-    copied.record()
+    copied.record(torch.cuda.current_stream(pixels.device))
     return here, copied
 
 
-def _windows(pipe: Any) -> list[tuple[Any, int]]:
+def _no_memory(error: RuntimeError) -> bool:
+    """Whether a device ran out of memory; libraries below torch say so in a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)
+
+
+def _arguments(pipe: Any, options: Options) -> dict[str, Any]:
+    """What the profile wants of every call; raises ModelError for what the pipeline would ignore or not know."""
+    called = inspect.signature(pipe.__call__).parameters
+    wanted: dict[str, Any] = {"guidance_scale": options.guidance, "negative_prompt": options.negative_prompt}
+    wanted = {name: value for name, value in wanted.items() if value is not None} | options.arguments
+    name = type(pipe).__name__
+    if unknown := [argument for argument in wanted if argument not in called]:
+        near = difflib.get_close_matches(unknown[0], list(called), n=1)
+        hint = f"did you mean {near[0]!r}" if near else "take it out of images.options"
+        raise ModelError(f"{name} knows no {unknown[0]!r}; {hint}")
+    if "negative_prompt" in wanted and "true_cfg_scale" in called and wanted.get("true_cfg_scale", 1) <= 1:
+        raise ModelError(
+            f"{name} reads a negative prompt only with a true_cfg_scale above 1; set images.options.arguments: "
+            "{true_cfg_scale: 4}, or take negative_prompt out"
+        )
+    return wanted
+
+
+def _guidance(pipe: Any, wanted: dict[str, Any]) -> float | None:
+    """The guidance that is used; None where the pipeline knows none."""
+    default = inspect.signature(pipe.__call__).parameters.get("guidance_scale")
+    found: Any = wanted.get("guidance_scale", default.default if default else None)
+    return float(found) if isinstance(found, (int, float)) else None
+
+
+def _windows(pipe: Any, wanted: dict[str, Any]) -> list[tuple[Any, int]]:
     """The pipeline's tokenizers, each with the tokens that its encoder is given."""
     asked = inspect.signature(pipe.__call__).parameters.get("max_sequence_length")
-    longest: int | None = asked.default if asked else None
+    longest: int | None = wanted.get("max_sequence_length", asked.default) if asked else None
     windows: list[tuple[Any, int]] = []
     for name in TOKENIZERS:
         tokenizer = getattr(pipe, name, None)
@@ -203,8 +249,9 @@ def _dtype(options: Options, device: torch.device) -> torch.dtype:
 
 def _described(pipe: Any, options: Options) -> str:
     """The pipeline's class and what was laid over it."""
-    extras = [f"{adapter.model.rstrip('/').rsplit('/', 1)[-1]} x {adapter.weight:g}" for adapter in options.adapters]
-    extras += [options.quantisation.backend] if options.quantisation else []
+    extras = [f"{known_as(a.model, a.revision)} x {a.weight:g}" for a in options.adapters]
+    if bits := options.quantisation:
+        extras.append(f"{bits.backend} {canonical_json(bits.options)} of {', '.join(bits.components)}")
     return " + ".join([type(pipe).__name__, *extras])
 
 

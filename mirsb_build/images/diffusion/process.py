@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from mirsb_build.images.diffusion.messages import LENGTH, Answer, Failed, Hello,
 
 LAST_LINES = 5
 """Lines of a worker's stderr that are kept, for the message should it die."""
+PATIENCE = 5.0
+"""Seconds that an ended process is waited for."""
 ENOUGH = 2**26
 """Bytes of a frame that are buffered before the pipe waits: some twenty pictures of 1024 x 1024."""
 
@@ -41,6 +44,7 @@ class Worker:
             stderr=asyncio.subprocess.PIPE,
             limit=ENOUGH,
             env=_environment(),
+            start_new_session=True,  # with all that it starts itself, so that nothing of it is left
         )
         worker = cls(process, hello.device or "the first device")
         try:
@@ -62,13 +66,11 @@ class Worker:
     async def end(self) -> None:
         """Stop the process, whatever it is doing."""
         with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._listening.cancel()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-            with suppress(ConnectionError):
-                await self._process.stdin.wait_closed()
+        await asyncio.gather(self._listening, return_exceptions=True)
+        with suppress(asyncio.TimeoutError):  # asyncio sees the end only when all pipes were read to theirs
+            await asyncio.wait_for(self._process.communicate(), PATIENCE)
 
     async def _send(self, message: object) -> None:
         assert self._process.stdin is not None
@@ -82,10 +84,11 @@ class Worker:
             head = await self._process.stdout.readexactly(LENGTH.size)
             body = await self._process.stdout.readexactly(LENGTH.unpack(head)[0])
         except asyncio.IncompleteReadError:
-            code = await self._process.wait()
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._listening), 1)
-            ended = f"was killed by signal {-code} (often: too little memory)" if code < 0 else f"ended with {code}"
+                await asyncio.wait_for(asyncio.gather(self._process.wait(), asyncio.shield(self._listening)), PATIENCE)
+            code = self._process.returncode
+            ended = f"ended with {code}" if code is None or code >= 0 else f"was killed by signal {-code}"
+            ended += " (often: too little memory)" if code == -signal.SIGKILL else ""
             words = f"; its last words: {self._said[-1]}" if self._said else ""
             raise ModelError(f"the image worker on {self._device} {ended}{words}; run the same command again") from None
         message = await asyncio.to_thread(unframed, body)

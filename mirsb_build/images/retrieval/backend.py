@@ -9,7 +9,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from mirsb_build.errors import MirsbError
+from mirsb_build.errors import MirsbError, ModelError
 from mirsb_build.images.retrieval.corpus import open_corpus
 from mirsb_build.images.retrieval.embedder import Embedder
 from mirsb_build.images.retrieval.examining import examine
@@ -89,10 +89,12 @@ class Retrieval:
         try:
             data = self._corpus.read(picture.place)
             pixels = fitted(plain(data, self._options.most_pixels), (spec.width, spec.height), self._options.fit)
-        except (Unusable, MirsbError, OSError) as error:
-            what = error if isinstance(error, Unusable) else "cannot be read any more"
-            problem = f"picture {spec.source} of corpus {self._named} {what}"
+        except Unusable as error:
+            problem = f"picture {spec.source} of corpus {self._named} {error}"
             return RenderedImage(spec, None, problem, seconds=time.monotonic() - began)
+        except (MirsbError, OSError) as error:  # a network's hiccup, say: no verdict on the picture
+            said = " ".join(str(error).split())
+            raise ModelError(f"picture {spec.source} cannot be read: {said}; run the same command again") from error
         row = picture.row
         source = ImageSource(
             title=row.caption,
