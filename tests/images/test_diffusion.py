@@ -171,6 +171,12 @@ def test_the_identity_changes_with_the_model_and_how_it_draws_and_with_nothing_e
         assert opened(model, **change).identity != known
     for change in ({"batch": 2}, {"devices": ("cpu", "cpu")}, {"retries": 5}, {"offload": True}):
         assert opened(model, **change).identity == known
+    adapter = tmp_path / "lines"
+    adapter.mkdir()
+    (adapter / "weights").write_bytes(b"one")
+    laid = opened(model, adapters=[{"model": str(adapter)}]).identity
+    (adapter / "weights").write_bytes(b"two")
+    assert len({known, laid, opened(model, adapters=[{"model": str(adapter)}]).identity}) == 3
     other = stable_diffusion(tmp_path / "small-sd")
     assert opened(other).identity == known, "the same model in another folder"
     config = other / "scheduler" / "scheduler_config.json"
