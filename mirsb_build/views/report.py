@@ -24,6 +24,7 @@ from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWit
 from mirsb_build.store import Store
 from mirsb_build.views.charts import Bar, YieldGrid, by_family, check_bars, funnel_bars, yield_grid
 from mirsb_build.views.funnel import Funnel, funnel
+from mirsb_build.views.histograms import Histogram, histograms
 from mirsb_build.views.history import History, State
 
 SHOWN = 120
@@ -81,6 +82,7 @@ class Page(Record):
     bars: tuple[Bar, ...]
     grid: YieldGrid
     checks: dict[str, tuple[Bar, ...]]
+    histograms: tuple[Histogram, ...]
     reasons: tuple[Reason, ...]
     sheets: tuple[Sheet, ...]
     not_passed: tuple[Card, ...]
@@ -113,6 +115,7 @@ def page_of(history: History) -> Page:
         bars=funnel_bars(counts),
         grid=yield_grid(counts.cells, families),
         checks=check_bars(counts.checks),
+        histograms=histograms([a for attempts in history.attempts.values() for a in attempts]),
         reasons=_reasons(history),
         sheets=_sheets(cards, families),
         not_passed=_not_passed(cards),
