@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import imagehash
 from anyio import to_thread
+from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
+from mirsb_build.hashes import perceptual_hash, view_hashes
 from mirsb_build.images.png import encode
 from mirsb_build.ports import Allots, ImageBackend, RenderedImage
 from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage, Record, checksum, content_hash
@@ -116,7 +118,13 @@ class Images:
         """What came of an earlier call, if the blob is still whole."""
         kept = self._store.get_call(self.key(spec))
         made = Made.model_validate(kept["made"]) if kept else None
-        return made if made and (isinstance(made.result, NoImage) or self.is_whole(made.result)) else None
+        if made is None or isinstance(made.result, NoImage):
+            return made
+        try:
+            data = self.read(made.result)
+        except Damaged:
+            return None
+        return made if made.result.view_hashes else _with_view_hashes(made, made.result, data)
 
     def _all_cached(self, specs: Sequence[ImageSpec]) -> dict[str, Made]:
         return {spec.id: made for spec in specs if (made := self._cached(spec))}
@@ -137,12 +145,19 @@ class Images:
             id=checksum(data),
             width=pixels.width,
             height=pixels.height,
-            perceptual_hash=str(imagehash.phash(pixels)),
+            perceptual_hash=perceptual_hash(pixels),
+            view_hashes=view_hashes(pixels),
             backend=self.identity,
             spec=rendered.spec,
             sources=rendered.sources,
             generation=rendered.generation,
         )
+
+
+def _with_view_hashes(made: Made, image: Image, data: bytes) -> Made:
+    """What an entry from before there were view hashes would say today: nothing is drawn, or paid for, again."""
+    with PillowImage.open(io.BytesIO(data)) as pixels:
+        return made.model_copy(update={"result": image.model_copy(update={"view_hashes": view_hashes(pixels)})})
 
 
 def _entry(made: Made, seconds: float) -> dict[str, Any]:
