@@ -15,7 +15,7 @@ from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
-_BANDS = CODE_BITS // 14
+_BANDS = (CODE_BITS // 14, 14)
 _SLACK = 16
 """Bits beyond the expected distance within which texts are compared in full: three standard deviations and more."""
 
@@ -139,6 +139,6 @@ def _overlaps(texts: Sequence[str], likeness: float) -> Iterator[tuple[int, int,
         return
     known = [shingles(text) for text in texts]
     codes = np.stack([code(one) for one in known])[:, None]
-    pairs = near_pairs(codes, round((1 - likeness) / 2 * CODE_BITS) + _SLACK, _BANDS)
+    pairs = near_pairs(codes, round((1 - likeness) / 2 * CODE_BITS) + _SLACK, *_BANDS)
     for one, other, _ in pairs:
         yield one, other, overlap(known[one], known[other])

@@ -17,8 +17,12 @@ from mirsb_build.records import Candidate, Image, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
 BITS = VIEW_BYTES * 8
-_BANDS = 9
-"""Bands of a view's bits that are looked up: those of the waves, which are the steadier half."""
+BANDS = (8, 16)
+"""Bands of a view's bits that are looked up, and bits of each: all of the waves, which are the steadier half.
+
+Of the copies within the distance more than 99 % are found. Comparing everything with everything takes 4 s for one view
+of 100,000 pictures, 48 s for all twelve; bands of 14 bits take twice as long and find 0.2 % more.
+"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class _Looks:
         self._places: Mapping[str, int] = places
         hashed = [place for key, place in places.items() if len(key) > 64]
         codes = np.stack([read_views(key) for key in places if len(key) > 64]) if hashed else _NO_CODES
-        pairs = near_pairs(codes, distance, _BANDS)
+        pairs = near_pairs(codes, distance, *BANDS)
         self._near = {hashed[a]: [(hashed[b], d) for b, d in near] for a, near in pairs.neighbours().items()}
 
     def of(self, images: Sequence[Image]) -> set[int]:

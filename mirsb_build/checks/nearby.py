@@ -12,12 +12,6 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Places = NDArray[np.int64]
 
-BAND_BITS = 14
-"""Bits that have to agree for two codes to be compared at all, at least in one band of so many.
-
-Of the pairs of pictures within the distance 9 bands found 99.8 % (benchmarks/checks_duplicates.py); bands of 16 bits
-found 99.6 %, and comparing everything with everything takes 4 s for one view of 100,000 pictures, 48 s for all twelve.
-"""
 _AT_ONCE = 20_000
 """Queries at once; bounds the memory that answers take."""
 
@@ -43,19 +37,19 @@ class Pairs:
         return found
 
 
-def near_pairs(codes: Bytes, distance: int, bands: int) -> Pairs:
+def near_pairs(codes: Bytes, distance: int, bands: int, band_bits: int) -> Pairs:
     """The pairs of things that are at most `distance` bits apart.
 
     `codes` is (things, views, bytes); two things are as far apart as the first view of the one and the nearest view of
-    the other. Pairs that agree in none of the `bands` first bands of bits are missed. Time grows with the number of
-    things, as long as few of them are alike.
+    the other. Only pairs that agree in at least one of the first `bands` bands of `band_bits` bits are compared, others
+    are missed; wider bands miss more and look at less. Time grows with the number of things, as long as few are alike.
     """
     import faiss
 
     things, views, size = codes.shape
     if things < 2:
         return _pairs(np.empty((0, 2), dtype=np.int64), codes, distance)
-    index: Any = faiss.IndexBinaryMultiHash(size * 8, bands, BAND_BITS)
+    index: Any = faiss.IndexBinaryMultiHash(size * 8, bands, band_bits)
     index.add(np.ascontiguousarray(codes[:, 0]))
     found = [np.empty(0, dtype=np.int64)]
     step = max(1, _AT_ONCE // views)

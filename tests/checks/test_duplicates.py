@@ -278,7 +278,7 @@ def test_the_index_finds_what_comparing_everything_finds(wanted: list[tuple[int,
     import numpy as np
 
     codes = np.array([read_views(look(seed, bits)) for seed, bits in wanted], dtype=np.uint8).reshape(-1, 12, 32)
-    found = near_pairs(codes, distance, bands=18)
+    found = near_pairs(codes, distance, bands=18, band_bits=14)
     everything = {
         (a, b)
         for b, (two, there) in enumerate(wanted)
