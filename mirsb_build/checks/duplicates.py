@@ -18,7 +18,7 @@ from mirsb_build.taxonomy import Taxonomy
 
 BITS = VIEW_BYTES * 8
 BANDS = (12, 16)
-"""Bands of a view's bits that are looked up, and bits of each: all of the waves, which are steadier, and half of the edges.
+"""Bands of a view's bits that are looked up, and bits of each: all the waves, which are steadier, and half the edges.
 
 Of all changed copies 99.1 % are found so, 98.0 % with 8 bands, 99.2 % with 16, which take half as long again.
 Comparing everything with everything takes 4 s for one view of 100,000 pictures, 48 s for all twelve.
