@@ -112,6 +112,8 @@ class ReleaseChoice(Record):
     title: str = "A build of MIR-SafetyBench"
     licence: str = "cc-by-sa-4.0"
     """Hugging Face's identifier of the licence; images of OpenMoji ask for share-alike."""
+    earlier: tuple[str, ...] = ()
+    """Releases in the store, `BUILD` or `BUILD/VERSION`, whose images and texts this build must not repeat."""
 
 
 class Runner(Record):

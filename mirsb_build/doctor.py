@@ -22,6 +22,7 @@ NEEDED = {
     "resvg-py": "draws them",
     "pillow": "composes them",
     "pyarrow": "writes releases",
+    "faiss-cpu": "finds duplicates",
 }
 EXTRAS = {
     "huggingface-hub": ("hub", "pushes releases to a Hub"),
@@ -29,7 +30,6 @@ EXTRAS = {
     "torch": ("diffusion", "draws pictures on GPUs"),
     "diffusers": ("diffusion", "the pipelines that draw them"),
     "transformers": ("diffusion", "reads their words"),
-    "faiss-cpu": ("retrieval", "finds pictures among many"),
     "sentence-transformers": ("retrieval", "compares words with pictures"),
 }
 

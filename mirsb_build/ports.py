@@ -6,18 +6,19 @@ as real as the paid ones, only local.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
 from PIL.Image import Image as Pixels
 
 from mirsb_build.records import (
     Candidate,
     Exclusion,
     Generation,
+    Image,
     ImageSource,
     ImageSpec,
     ModelCall,
@@ -31,6 +32,7 @@ from mirsb_build.replies import ReplyModel
 from mirsb_build.taxonomy import RelationType
 
 R = TypeVar("R", bound=ReplyModel)
+M = TypeVar("M")
 
 
 class Message(Record):
@@ -198,23 +200,42 @@ class Allots(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Peer:
+    """A candidate that others may be compared with."""
+
+    candidate: Candidate
+    release: str = ""
+    """The earlier release that it is in, as `<build>/<version>`; empty for one of this build."""
+
+    @property
+    def images(self) -> list[Image]:
+        return [p.image for p in self.candidate.pictures if p.image]
+
+    def __str__(self) -> str:
+        return f"candidate {self.candidate.id}" + (f" of release {self.release}" if self.release else "")
+
+
 class Peers:
-    """Candidates that may be compared with one another, in the build's order."""
+    """Candidates that may be compared with one another: those of earlier releases, then the build's, in its order."""
 
-    def __init__(self, candidates: Sequence[Candidate] = ()) -> None:
-        images = [(c, p.image) for c in candidates for p in c.pictures if p.image]
-        self.hash = content_hash([c.revision for c in candidates])
-        self.owners = [c.id for c, _ in images]
-        """Candidate id of each image."""
-        self.perceptual_hashes = np.array([int(i.perceptual_hash, 16) for _, i in images], dtype=np.uint64)
-        """64-bit pHash of each image."""
-        self._first: dict[str, int] = {}
-        for place, owner in enumerate(self.owners):
-            self._first.setdefault(owner, place)
+    def __init__(self, candidates: Sequence[Candidate] = (), released: Sequence[Peer] = ()) -> None:
+        self.entries = (*released, *(Peer(c) for c in candidates))
+        self.hash = content_hash([(e.release, e.candidate.revision, bool(e.candidate.failures)) for e in self.entries])
+        self._ids = frozenset(c.id for c in candidates)
+        self._made: dict[object, Any] = {}
+        self._making = threading.Lock()
 
-    def before(self, candidate: Candidate) -> int:
-        """How many images come before the candidate's own; all of them if it is not among the peers."""
-        return self._first.get(candidate.id, len(self.owners))
+    def __contains__(self, candidate: str) -> bool:
+        """Whether a candidate of that id is among those of the build."""
+        return candidate in self._ids
+
+    def once(self, whose: object, make: Callable[[], M]) -> M:
+        """What `make` returns, made once for these peers: shards are judged in threads, and share it."""
+        with self._making:
+            if whose not in self._made:
+                self._made[whose] = make()
+            return self._made[whose]
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,8 @@ class Image(Record):
     height: int
     perceptual_hash: str
     """64-bit pHash in hex."""
+    view_hashes: str = Field(default="", pattern=r"^([0-9a-f]{768})?$")
+    """Twelve hashes of 256 bits in hex, one a view of the picture (`hashes.view_hashes`); empty in old records."""
     backend: str
     """Name and version of what made it."""
     spec: ImageSpec
@@ -290,6 +292,9 @@ class SeedBatch(Record):
     exclusions: tuple[Exclusion, ...] = ()
 
 
+_NO_PART_OF_A_REVISION: Any = {"verdicts": True, "pictures": {"__all__": {"image": {"view_hashes"}}}}
+
+
 class Candidate(Identified):
     """One (seed query, relation type) on its way, as it stands in one round."""
 
@@ -326,8 +331,11 @@ class Candidate(Identified):
 
     @property
     def revision(self) -> str:
-        """Hash of all that a reader sees and all it was made from; a decision holds for one revision only."""
-        return content_hash("revision", self.model_dump(mode="json", exclude={"verdicts"}))
+        """Hash of all that a reader sees and all it was made from; a decision holds for one revision only.
+
+        View hashes are left out: they follow from the images' bytes, and decisions on records without them still hold.
+        """
+        return content_hash("revision", self.model_dump(mode="json", exclude=_NO_PART_OF_A_REVISION))
 
     @property
     def alive(self) -> bool:

@@ -22,9 +22,11 @@ from mirsb_build.errors import BadFile, UnknownName, UsageError
 from mirsb_build.images import Images, Tools, open_backend
 from mirsb_build.llm import Ledger, Models, open_models
 from mirsb_build.made_with import describe
+from mirsb_build.ports import Peer
 from mirsb_build.progress import Step, report
 from mirsb_build.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, load_prompts
 from mirsb_build.records import Candidate, Decision, MadeWith, ReviewItem, SeedBatch, SeedOrder
+from mirsb_build.release import released_peers
 from mirsb_build.review import DecisionLog, simulate
 from mirsb_build.stages import Stage, decompose, seeds
 from mirsb_build.stages.decompose import Decompose
@@ -135,7 +137,12 @@ class Build:
         return Synthesize(self.images, self.taxonomy, size, drafts, beside)
 
     def filter(self, peers: Sequence[Candidate]) -> Filter:
-        return Filter(self.checks, self.images, self.taxonomy, peers)
+        return Filter(self.checks, self.images, self.taxonomy, peers, self.released)
+
+    @cached_property
+    def released(self) -> tuple[Peer, ...]:
+        """Candidates of the earlier releases that the profile names; raises UsageError or ReleaseError."""
+        return released_peers(self.store, self.name, self.profile.release.earlier)
 
     @cached_property
     def review_export(self) -> ReviewExport:

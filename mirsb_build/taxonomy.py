@@ -83,6 +83,8 @@ class Rules(Record):
     """All pictures but one share a keyword that this one lacks."""
     no_common_keyword: bool = False
     """No keyword may be shared by all the pictures."""
+    alike: bool = False
+    """The pictures may look alike, as pieces of one whole or stages of one scene do; copies they may not be."""
 
 
 class SketchPicture(Record):

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 from PIL import Image as PillowImage
 
 from flows.build_mirsb import seven_stages
 from mirsb_build.config import BuildOrder, ModelChoice
 from mirsb_build.errors import ModelError
+from mirsb_build.hashes import VIEW_BYTES, VIEWS, perceptual_hash, view_hashes
 from mirsb_build.llm import Ledger, Models
 from mirsb_build.ports import Evidence, Peers, RenderedImage, Reply, Request, TextModel
 from mirsb_build.prompts import Prompts
@@ -66,10 +66,18 @@ def image_spec(**changes: Any) -> ImageSpec:
     return ImageSpec(**(values | changes))
 
 
+def look(seed: int, bits: int = 0) -> str:
+    """View hashes of an image that looks like no other seed's, and those of one that is so many bits from it."""
+    views = np.random.default_rng(seed).integers(0, 256, (len(VIEWS), VIEW_BYTES), dtype=np.uint8)
+    flipped = np.random.default_rng(seed + 1).permutation(8 * VIEW_BYTES) < bits
+    return (views ^ np.packbits(flipped)).tobytes().hex()
+
+
 def image(perceptual_hash: int = 0, id: str | None = None, **changes: Any) -> Image:
-    """An image record alone: its bytes are in no store."""
+    """An image record alone: its bytes are in no store, and its view hashes go with its pHash."""
     values: dict[str, Any] = {"width": 512, "height": 512, "backend": "tests-1", "spec": image_spec()}
     values |= {"perceptual_hash": f"{perceptual_hash:016x}", "id": id or checksum(f"pixels {perceptual_hash}")}
+    values |= {"view_hashes": look(perceptual_hash)}
     return Image(**(values | changes))
 
 
@@ -153,8 +161,9 @@ def stored_image(store: Store, seed: int, side: int = 128) -> Image:
     """An image whose bytes are in the store."""
     pixels = noise(seed, side)
     id = store.put_blob(png(pixels), "png")
-    hash = int(str(imagehash.phash(pixels)), 16)
-    return image(hash, id, width=side, height=side, spec=image_spec(description=f"Noise {seed}."))
+    hash = int(perceptual_hash(pixels), 16)
+    spec = image_spec(description=f"Noise {seed}.")
+    return image(hash, id, width=side, height=side, view_hashes=view_hashes(pixels), spec=spec)
 
 
 class NoiseBackend:

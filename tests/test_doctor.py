@@ -53,7 +53,6 @@ def test_a_missing_extra_says_how_it_is_installed(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(doctor, "installed", lambda name: None)
     items = found(folder)
     assert items["torch"].detail.endswith("pip install 'mirsb-build[diffusion]'")
-    assert items["faiss-cpu"].detail.endswith("pip install 'mirsb-build[retrieval]'")
     assert not items["torch"].ok
 
 

@@ -23,6 +23,7 @@ CHECKS = {
     "leakage": "mirsb_build.checks.leakage:Leakage",
     "integrity": "mirsb_build.checks.integrity:Integrity",
     "duplicates": "mirsb_build.checks.duplicates:Duplicates",
+    "duplicate_texts": "mirsb_build.checks.duplicate_texts:DuplicateTexts",
 }
 
 MODEL_CHECKS = {

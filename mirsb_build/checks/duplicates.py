@@ -1,72 +1,189 @@
-"""Duplicates: images that repeat within a candidate, and candidates that repeat an earlier one's images."""
+"""Duplicates: images that repeat within a candidate, and candidates that show only what another one shows."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from pydantic import Field
 
-from mirsb_build.ports import Evidence, Peers
+from mirsb_build.checks.nearby import distances, near_pairs
+from mirsb_build.hashes import VIEW_BYTES, VIEWS, read_views
+from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Image, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
+BITS = VIEW_BYTES * 8
+BANDS = (12, 16)
+"""Bands of a view's bits that are looked up, and bits of each: all the waves, which are steadier, and half the edges.
+
+Of all changed copies 99.1 % are found so, 98.0 % with 8 bands, 99.2 % with 16, which take half as long again.
+Comparing everything with everything takes 4 s for one view of 100,000 pictures, 48 s for all twelve.
+"""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The candidate that is kept instead, and how far apart the least alike of the images are."""
+
+    kept: Peer
+    distance: int
+
 
 class Duplicates:
-    """Passes a candidate whose images differ from one another and are not, all of them, those of an earlier candidate.
+    """Passes a candidate whose images differ from one another and are not, all of them, those of a better one.
 
-    Two images are the same when their bytes are, or when their 64-bit pHashes differ in at most `distance` bits.
-    Sharing some images with another candidate is allowed, showing nothing new is not. The score is the smallest
-    distance found inside the candidate (0-64); `distance` itself fails.
+    Two images are the same when their bytes are, or when a view of the one and the other differ in at most `distance`
+    of 256 bits (`hashes.view_hashes`); where the relation type's rules say `alike` (pieces of one whole, stages of one
+    scene), only within `copy_distance`. Sharing some images with another candidate is allowed, showing nothing new is
+    not. Of those that show the same the best is kept: one that was released, then one that passed in an earlier round,
+    then the first in the build's order; a candidate that another check is known to have failed keeps nobody out. The
+    others are compared with those kept, so the verdicts do not depend on the order of the shards.
+
+    The score is the distance (0-256) of the two most alike images, or to the candidate that is kept instead.
     """
 
     name = "duplicates"
-    version = "1"
+    version = "2"
 
     class Options(Record):
-        """How alike two images may be."""
+        """How alike two images may be, in bits of 256."""
 
-        distance: int = Field(default=8, ge=0, le=63)
+        distance: int = Field(default=40, ge=0, le=96)
+        copy_distance: int = Field(default=8, ge=0, le=96)
 
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
-        self._distance = options.distance
+        self._limits = options
+        self._taxonomy = taxonomy
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         images = [p.image for p in candidate.pictures if p.image]
-        pairs = [(_distance(a, b), i, j) for (i, a), (j, b) in combinations(enumerate(images, 1), 2)]
-        nearest, first, second = min(pairs, default=(64, 0, 0))
-        reason = f"the two most alike images are {nearest} of 64 bits apart"
-        feedback = ""
-        if nearest <= self._distance:
-            reason = f"pictures {first} and {second} are {nearest} of 64 bits apart"
-            feedback = f"Give pictures {first} and {second} clearly different contents."
-        elif twin := self._twin(candidate, images, evidence.peers):
-            reason = f"every image repeats one of candidate {twin}"
-            feedback = "Show other people, things and places than the candidates before."
-        return Verdict(
-            check=self.name,
-            version=self.version,
-            outcome="fail" if feedback else "pass",
-            score=float(nearest),
-            threshold=float(self._distance),
-            reason=reason,
-            feedback=feedback,
+        if not images:
+            return self._verdict("abstain", None, self._limits.distance, "there is no image to compare")
+        threshold = self._limit(evidence.relation_type.rules.alike)
+        nearest, first, second = _nearest(images)
+        if nearest <= threshold:
+            return self._verdict(
+                "fail",
+                nearest,
+                threshold,
+                f"pictures {first} and {second} are {nearest} of {BITS} bits apart",
+                f"Give pictures {first} and {second} clearly different contents.",
+            )
+        if twin := self._twin(candidate, evidence.peers):
+            return self._verdict(
+                "fail",
+                twin.distance,
+                self._limits.distance,
+                f"every image repeats one of {twin.kept}, which is kept (at most {twin.distance} of {BITS} bits apart)",
+                "Show other people, things and places than the candidates before.",
+            )
+        reason = f"the two most alike images are {nearest} of {BITS} bits apart, and it shows what no other shows"
+        return self._verdict("pass", nearest, threshold, reason if len(images) > 1 else "no other shows its image")
+
+    def _verdict(self, outcome: str, score: float | None, threshold: float, reason: str, feedback: str = "") -> Verdict:
+        return Verdict.model_validate(
+            {
+                "check": self.name,
+                "version": self.version,
+                "outcome": outcome,
+                "score": score,
+                "threshold": threshold,
+                "reason": reason,
+                "feedback": feedback,
+            }
         )
 
-    def _twin(self, candidate: Candidate, images: list[Image], peers: Peers) -> str | None:
-        """The first earlier candidate that has all these images already."""
-        end = peers.before(candidate)
-        shared: set[str] | None = None
-        for image in images:
-            apart = np.bitwise_count(peers.perceptual_hashes[:end] ^ np.uint64(int(image.perceptual_hash, 16)))
-            owners = {peers.owners[place] for place in np.flatnonzero(apart <= self._distance)} - {candidate.id}
-            shared = owners if shared is None else shared & owners
-            if not shared:
-                return None
-        return min(shared) if shared else None
+    def _limit(self, alike: bool) -> int:
+        return self._limits.copy_distance if alike else self._limits.distance
+
+    def _twin(self, candidate: Candidate, peers: Peers) -> Twin | None:
+        """The candidate that is kept instead of this one; found once for all peers."""
+        if candidate.id in peers:
+            return peers.once(self, lambda: self._twins(peers.entries)).get(candidate.id)
+        return self._twins((*peers.entries, Peer(candidate))).get(candidate.id)
+
+    def _twins(self, entries: Sequence[Peer]) -> dict[str, Twin]:
+        """For each candidate of the build that repeats one that is kept: that one."""
+        looks = _Looks([i for entry in entries for i in entry.images], self._limits.distance)
+        showing: defaultdict[int, list[int]] = defaultdict(list)  # look -> places of the kept ones that show it
+        twins: dict[str, Twin] = {}
+        for place, entry in enumerate(entries):
+            shown = looks.of(entry.images)
+            if not shown:
+                continue
+            twin = None if entry.release else _first_with_all(shown, looks, showing, entries, entry.candidate.id)
+            if twin is not None:
+                apart = max(looks.distance(look, looks.of(entries[twin].images)) for look in shown)
+                twins[entry.candidate.id] = Twin(entries[twin], apart)
+            elif entry.release or (not entry.candidate.failures and not self._repeats_itself(entry.candidate)):
+                for look in shown:
+                    showing[look].append(place)
+        return twins
+
+    def _repeats_itself(self, candidate: Candidate) -> bool:
+        alike = self._taxonomy.relation_type(candidate.relation_type).rules.alike
+        return _nearest([p.image for p in candidate.pictures if p.image])[0] <= self._limit(alike)
+
+
+class _Looks:
+    """What images look like: those with the same hashes have one look, and a look has others near it."""
+
+    def __init__(self, images: Sequence[Image], distance: int) -> None:
+        places = {key: place for place, key in enumerate(dict.fromkeys(_key(image) for image in images))}
+        self._places: Mapping[str, int] = places
+        hashed = [place for key, place in places.items() if len(key) > 64]
+        codes = np.stack([read_views(key) for key in places if len(key) > 64]) if hashed else _NO_CODES
+        pairs = near_pairs(codes, distance, *BANDS)
+        self._near = {hashed[a]: [(hashed[b], d) for b, d in near] for a, near in pairs.neighbours().items()}
+
+    def of(self, images: Sequence[Image]) -> set[int]:
+        return {self._places[_key(image)] for image in images}
+
+    def near(self, look: int) -> list[int]:
+        """The look itself and those that count as the same."""
+        return [look, *(other for other, _ in self._near.get(look, ()))]
+
+    def distance(self, look: int, others: set[int]) -> int:
+        """Bits to the nearest of others, one of which is near."""
+        return 0 if look in others else min(apart for other, apart in self._near[look] if other in others)
+
+
+_NO_CODES = np.empty((0, len(VIEWS), VIEW_BYTES), dtype=np.uint8)
+
+
+def _key(image: Image) -> str:
+    """The hashes; an image of an old record, which has none, is known by its bytes alone."""
+    return image.view_hashes or image.id
+
+
+def _first_with_all(
+    shown: set[int], looks: _Looks, showing: Mapping[int, list[int]], entries: Sequence[Peer], own: str
+) -> int | None:
+    """Place of the first kept candidate that shows all these looks; its own place in this build does not count."""
+    shared: set[int] | None = None
+    for look in shown:
+        places = {place for near in looks.near(look) for place in showing.get(near, ())}
+        shared = places if shared is None else shared & places
+        if not shared:
+            return None
+    others = [p for p in shared or () if entries[p].release or entries[p].candidate.id != own]
+    return min(others, default=None)
+
+
+def _nearest(images: Sequence[Image]) -> tuple[int, int, int]:
+    """Distance and numbers of the two most alike images; 256 bits where there are no two that can be compared."""
+    pairs = list(combinations(enumerate(images, 1), 2))
+    return min(((_distance(a, b), i, j) for (i, a), (j, b) in pairs), default=(BITS, 0, 0))
 
 
 def _distance(a: Image, b: Image) -> int:
-    """Bits in which two pHashes differ; 0 for the same bytes."""
-    return 0 if a.id == b.id else (int(a.perceptual_hash, 16) ^ int(b.perceptual_hash, 16)).bit_count()
+    if a.id == b.id:
+        return 0
+    if not (a.view_hashes and b.view_hashes):
+        return BITS
+    return int(distances(read_views(a.view_hashes)[None], read_views(b.view_hashes)[None])[0])

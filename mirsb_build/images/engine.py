@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import imagehash
 from anyio import to_thread
+from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
+from mirsb_build.hashes import perceptual_hash, view_hashes
 from mirsb_build.images.png import encode
 from mirsb_build.ports import Allots, ImageBackend, RenderedImage
 from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage, Record, checksum, content_hash
@@ -121,8 +123,13 @@ class Images:
         if made is None:
             return None
         result = made.result
-        still_true = result.tries >= self.tries if isinstance(result, NoImage) else self.is_whole(result)
-        return made if still_true else None
+        if isinstance(result, NoImage):
+            return made if result.tries >= self.tries else None
+        try:
+            data = self.read(result)
+        except Damaged:
+            return None
+        return made if result.view_hashes else _with_view_hashes(made, result, data)
 
     def _all_cached(self, specs: Sequence[ImageSpec]) -> dict[str, Made]:
         return {spec.id: made for spec in specs if (made := self._cached(spec))}
@@ -143,12 +150,19 @@ class Images:
             id=checksum(data),
             width=pixels.width,
             height=pixels.height,
-            perceptual_hash=str(imagehash.phash(pixels)),
+            perceptual_hash=perceptual_hash(pixels),
+            view_hashes=view_hashes(pixels),
             backend=self.identity,
             spec=rendered.spec,
             sources=rendered.sources,
             generation=rendered.generation,
         )
+
+
+def _with_view_hashes(made: Made, image: Image, data: bytes) -> Made:
+    """What an entry from before there were view hashes would say today: nothing is drawn, or paid for, again."""
+    with PillowImage.open(io.BytesIO(data)) as pixels:
+        return made.model_copy(update={"result": image.model_copy(update={"view_hashes": view_hashes(pixels)})})
 
 
 def _entry(made: Made, seconds: float) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Releases:
                 whole = Path(name) / "release"
                 for file in manifest.files:
                     (whole / file).parent.mkdir(parents=True, exist_ok=True)
-                    (whole / file).write_bytes(self._verified(manifest, file))
+                    (whole / file).write_bytes(self.read(manifest, file))
                 (whole / MANIFEST).write_bytes(manifest.to_bytes())
                 whole.replace(to)
         except OSError as error:
@@ -160,7 +160,8 @@ class Releases:
         found = {f.relative_to(to).as_posix(): f for f in to.rglob("*") if f.is_file()}
         return found.keys() == stated.keys() and all(checksum(f.read_bytes()) == stated[n] for n, f in found.items())
 
-    def _verified(self, manifest: Manifest, file: str) -> bytes:
+    def read(self, manifest: Manifest, file: str) -> bytes:
+        """A file of a release; raises ReleaseError if it is not what the manifest says."""
         data = self._store.files.read(f"{self.path(manifest.version)}/{file}") or b""
         if checksum(data) != manifest.files[file].sha256:
             raise ReleaseError(

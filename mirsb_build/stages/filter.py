@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 from mirsb_build.errors import MirsbError
 from mirsb_build.images import Images
-from mirsb_build.ports import Check, Evidence, ModelCheck, Peers, Pixels
+from mirsb_build.ports import Check, Evidence, ModelCheck, Peer, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
 from mirsb_build.stages import Stage, all_of
 from mirsb_build.taxonomy import Taxonomy
@@ -23,7 +23,8 @@ class Filter(Stage[Candidate, Candidate]):
     candidate with the error, not the build. Checks that ask models come last and judge only what no other check failed;
     BudgetReached and ModelError end the stage once the calls under way are over, and those are kept. `peers` are all
     candidates that may be compared: those that passed in earlier rounds, then those of this round in the build's order,
-    so that the verdicts depend on that order alone and not on which shard is done first.
+    so that the verdicts depend on that order alone and not on which shard is done first. `released` are those of
+    earlier releases that the build must not repeat.
     """
 
     name = "filter"
@@ -36,12 +37,13 @@ class Filter(Stage[Candidate, Candidate]):
         images: Images,
         taxonomy: Taxonomy,
         peers: Sequence[Candidate],
+        released: Sequence[Peer] = (),
     ) -> None:
         self._checks = [check for check in checks if not isinstance(check, ModelCheck)]
         self._model_checks = [check for check in checks if isinstance(check, ModelCheck)]
         self._images = images
         self._taxonomy = taxonomy
-        self._peers = Peers(peers)
+        self._peers = Peers(peers, released)
 
     def key(self, records: Sequence[Candidate]) -> str:
         return content_hash(

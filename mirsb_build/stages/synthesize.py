@@ -27,7 +27,7 @@ class Synthesize(Stage[Candidate, Candidate]):
 
     name = "synthesize"
     returns = Candidate
-    version = "2"
+    version = "3"
 
     def __init__(
         self,

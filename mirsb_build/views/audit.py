@@ -6,10 +6,10 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
-import imagehash
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged, UnknownName, UsageError
+from mirsb_build.hashes import perceptual_hash, view_hashes
 from mirsb_build.ports import Request
 from mirsb_build.records import Candidate, Decision, Image, ModelCall, Record, SeedQuery, checksum, content_hash
 from mirsb_build.views.history import STAGES, History
@@ -159,7 +159,9 @@ def _verify_image(history: History, image: Image, where: str) -> Iterator[Findin
         return
     yield None  # the blob matched its name
     with PillowImage.open(io.BytesIO(data)) as pixels:
-        yield _same(where, "perceptual hash", image.perceptual_hash, str(imagehash.phash(pixels)))
+        yield _same(where, "perceptual hash", image.perceptual_hash, perceptual_hash(pixels))
+        if image.view_hashes:
+            yield _same(where, "view hashes", image.view_hashes, view_hashes(pixels))
 
 
 def _same(where: str, what: str, stated: object, found: object) -> Finding | None:

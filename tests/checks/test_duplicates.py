@@ -1,80 +1,117 @@
-"""Duplicates: images alike within a candidate, and candidates that show only what an earlier one shows."""
+"""Duplicates: images alike within a candidate, and candidates that show only what a kept one shows."""
 
 from __future__ import annotations
 
+import io
+import random
+from collections.abc import Callable
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from PIL import ImageEnhance
 
 from mirsb_build.checks.duplicates import Duplicates
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Candidate, Verdict
-from mirsb_build.taxonomy import RelationType, Taxonomy
-from tests.factories import candidate, illustrated, image, peers, picture, seed_query
+from mirsb_build.checks.nearby import near_pairs
+from mirsb_build.hashes import read_views, view_hashes
+from mirsb_build.ports import Evidence, Peer, Peers
+from mirsb_build.records import Candidate, Image, Verdict
+from mirsb_build.taxonomy import load_taxonomy
+from tests.factories import candidate, illustrated, image, look, noise, picture, seed_query, verdict
 
-A, B, C, D = 0x0000000000000000, 0xFFFFFFFF00000000, 0x00000000FFFFFFFF, 0xFFFFFFFFFFFFFFFF  # 32 or 64 bits apart
-hashes = st.lists(st.integers(0, 2**64 - 1) | st.sampled_from([A, B, C, D, A + 1, B + 3]), min_size=2, max_size=4)
-
-
-def near(hash: int, bits: int) -> int:
-    """A hash that many bits away."""
-    return hash ^ ((1 << bits) - 1)
-
-
-def of(text: str, *perceptual_hashes: int) -> Candidate:
-    """A candidate of another seed query."""
-    return illustrated(*perceptual_hashes, seed_query=seed_query(f"How can I {text}?"))
+TAXONOMY = load_taxonomy()
+A, B, C, D = 101, 202, 303, 404
+looks = st.lists(st.integers(0, 7) | st.sampled_from([A, B, C, D]), min_size=2, max_size=4, unique=True)
+groups = st.lists(looks, min_size=1, max_size=6)
 
 
-def judge(one: Candidate, *others: Candidate, distance: int = 8) -> Verdict:
-    check = Duplicates(Duplicates.Options(distance=distance), Taxonomy.model_construct())
-    return check.judge(one, Evidence(relation_type=RelationType.model_construct(), peers=peers(*others)))
+def showing(text: str, *images: Image, **changes: object) -> Candidate:
+    """A candidate of another seed query with these images."""
+    pictures = tuple(picture(f"Thing {n}.", f"thing{n}", image=one) for n, one in enumerate(images, 1))
+    return candidate(**{"seed_query": seed_query(f"How can I {text}?"), "pictures": pictures, **changes})
+
+
+def near(seed: int, bits: int) -> Image:
+    """Another image, so many bits from the one of the seed."""
+    return image(seed, id=f"{seed + bits:064x}", view_hashes=look(seed, bits))
+
+
+def of(text: str, *seeds: int) -> Candidate:
+    return showing(text, *(image(seed) for seed in seeds))
+
+
+def check(distance: int = 40, copy_distance: int = 8) -> Duplicates:
+    return Duplicates(Duplicates.Options(distance=distance, copy_distance=copy_distance), TAXONOMY)
+
+
+def judge(one: Candidate, *others: Candidate, released: tuple[Peer, ...] = (), distance: int = 40) -> Verdict:
+    relation_type = TAXONOMY.relation_type(one.relation_type)
+    return check(distance).judge(one, Evidence(relation_type, peers=Peers(others, released)))
 
 
 # Within a candidate
 
 
-def test_images_that_are_far_apart_pass_with_their_smallest_distance() -> None:
-    verdict = judge(illustrated(A, B, D))
-    assert (verdict.outcome, verdict.score, verdict.threshold) == ("pass", 32.0, 8.0)
-
-
-@pytest.mark.parametrize(("bits", "outcome"), [(0, "fail"), (1, "fail"), (8, "fail"), (9, "pass"), (20, "pass")])
+@pytest.mark.parametrize(("bits", "outcome"), [(0, "fail"), (1, "fail"), (40, "fail"), (41, "pass"), (60, "pass")])
 def test_two_images_up_to_the_distance_apart_fail(bits: int, outcome: str) -> None:
-    verdict = judge(illustrated(A, B, near(A, bits)))
-    assert (verdict.outcome, verdict.score) == (outcome, float(bits))
+    verdict = judge(showing("hum", image(A), image(B), near(A, bits)))
+    assert (verdict.outcome, verdict.score, verdict.threshold) == (outcome, float(bits), 40.0)
     if outcome == "fail":
-        assert verdict.reason == f"pictures 1 and 3 are {bits} of 64 bits apart"
+        assert verdict.reason == f"pictures 1 and 3 are {bits} of 256 bits apart"
         assert verdict.feedback == "Give pictures 1 and 3 clearly different contents."
 
 
-def test_the_same_bytes_are_the_same_image_whatever_their_hash_says() -> None:
-    twice = tuple(picture(f"Thing {n}.", image=image(h, id="f" * 64)) for n, h in enumerate((A, D), 1))
-    assert judge(candidate(pictures=twice)).score == 0
+@pytest.mark.parametrize(("bits", "outcome"), [(0, "fail"), (8, "fail"), (9, "pass"), (40, "pass")])
+def test_pieces_of_one_whole_may_be_alike_but_no_copies(bits: int, outcome: str) -> None:
+    verdict = judge(showing("hum", image(A), near(A, bits), relation_type="Complementarity"))
+    assert (verdict.outcome, verdict.score, verdict.threshold) == (outcome, float(bits), 8.0)
 
 
-def test_a_candidate_without_images_has_no_duplicates() -> None:
-    assert judge(candidate()).outcome == "pass"
-    assert judge(illustrated(A), of("whistle", B)).outcome == "pass"
+def test_the_relation_types_whose_pictures_are_of_one_scene_may_have_them_alike() -> None:
+    alike = {name for name, one in TAXONOMY.relation_types.items() if one.rules.alike}
+    assert alike == {name for name, one in TAXONOMY.relation_types.items() if "scene" in one.shares}
 
 
-@given(hashes, st.randoms())
-def test_the_order_of_the_images_is_irrelevant(wanted: list[int], random: object) -> None:
+def test_the_same_bytes_are_the_same_image_whatever_their_hashes_say() -> None:
+    twice = [image(seed, id="f" * 64) for seed in (A, D)]
+    assert judge(showing("hum", *twice)).score == 0
+
+
+def test_a_candidate_without_images_has_nothing_to_be_compared() -> None:
+    verdict = judge(candidate(), of("whistle", A))
+    assert (verdict.outcome, verdict.reason) == ("abstain", "there is no image to compare")
+
+
+def test_a_single_image_is_compared_with_other_candidates_only() -> None:
+    assert judge(of("hum", A), of("whistle", B)).outcome == "pass"
+    assert judge(of("hum", A), of("whistle", A)).outcome == "fail"
+
+
+def test_images_of_old_records_without_hashes_are_known_by_their_bytes() -> None:
+    old = [image(seed, view_hashes="") for seed in (A, B)]
+    assert judge(showing("hum", *old)).outcome == "pass"
+    assert judge(showing("hum", *old), showing("whistle", *old)).outcome == "fail"
+    assert judge(showing("hum", *old), of("whistle", A, B)).outcome == "pass"
+
+
+@given(looks, st.randoms())
+def test_the_order_of_the_images_is_irrelevant(wanted: list[int], chance: random.Random) -> None:
     shuffled = list(wanted)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    chance.shuffle(shuffled)
     others = [of("whistle", A, B), of("hum", C, D)]
-    one, same = judge(illustrated(*wanted), *others), judge(illustrated(*shuffled), *others)
+    one, same = judge(of("yodel", *wanted), *others), judge(of("yodel", *shuffled), *others)
     assert (one.outcome, one.score) == (same.outcome, same.score)
 
 
-# Against earlier candidates
+# Against other candidates
 
 
-def test_a_candidate_that_shows_nothing_new_fails_and_names_the_earlier_one() -> None:
-    earlier, one = of("whistle", A, B, C), of("hum", near(B, 3), near(A, 8))
+def test_a_candidate_that_shows_nothing_new_fails_and_names_the_one_that_is_kept() -> None:
+    earlier, one = of("whistle", A, B, C), showing("hum", near(B, 3), near(A, 11))
     verdict = judge(one, earlier, one)
-    assert verdict.outcome == "fail"
-    assert verdict.reason == f"every image repeats one of candidate {earlier.id}"
+    assert (verdict.outcome, verdict.score, verdict.threshold) == ("fail", 11.0, 40.0)
+    assert f"every image repeats one of candidate {earlier.id}, which is kept" in verdict.reason
     assert verdict.feedback
 
 
@@ -92,31 +129,164 @@ def test_of_two_that_show_the_same_the_earlier_one_stays() -> None:
     assert judge(second, first, second).outcome == "fail"
 
 
-@given(hashes)
+def test_of_three_in_a_row_the_third_is_compared_with_the_one_that_is_kept() -> None:
+    first, second = of("whistle", A, B), showing("hum", near(A, 30), near(B, 30))
+    third = showing("yodel", near(A, 60), near(B, 60))
+    verdicts = [judge(one, first, second, third) for one in (first, second, third)]
+    assert [v.outcome for v in verdicts] == ["pass", "fail", "pass"]
+    fourth = showing("sing", near(A, 20), near(B, 20))
+    assert first.id in judge(fourth, first, second, third, fourth).reason
+
+
+def test_a_candidate_that_another_check_failed_keeps_nobody_out() -> None:
+    first, second = of("whistle", A, B), of("hum", A, B)
+    failed = first.model_copy(update={"verdicts": (verdict("fail"),)})
+    passed = first.model_copy(update={"verdicts": (verdict(),)})
+    assert judge(second, failed, second).outcome == "pass"
+    assert judge(second, passed, second).outcome == "fail"
+    assert Peers([failed]).hash != Peers([passed]).hash == Peers([first]).hash
+
+
+def test_a_candidate_that_repeats_itself_keeps_nobody_out() -> None:
+    first, second = showing("whistle", image(A), near(A, 1)), showing("hum", image(A), image(A, id="e" * 64))
+    third = of("yodel", A)
+    assert judge(third, first, second, third).outcome == "pass"
+
+
+@given(looks)
 def test_a_candidate_is_never_a_duplicate_of_itself(wanted: list[int]) -> None:
-    one = illustrated(*wanted)
+    one = of("hum", *wanted)
     before = one.model_copy(update={"round": 0})
-    assert judge(one, one).reason == judge(one, before, one).reason == judge(one).reason
+    assert judge(one, one) == judge(one, before, one) == judge(one)
 
 
-@given(st.lists(hashes, min_size=1, max_size=5), st.integers(0, 4))
-def test_what_comes_later_does_not_change_a_verdict(groups: list[list[int]], place: int) -> None:
-    everyone = [of(f"hum number {n}", *group) for n, group in enumerate(groups)]
+@settings(max_examples=40)
+@given(groups, st.integers(0, 5))
+def test_what_comes_later_does_not_change_a_verdict(seeds: list[list[int]], place: int) -> None:
+    everyone = [of(f"hum number {n}", *group) for n, group in enumerate(seeds)]
     place = min(place, len(everyone) - 1)
     assert judge(everyone[place], *everyone) == judge(everyone[place], *everyone[: place + 1])
 
 
-@given(st.lists(hashes, min_size=1, max_size=5), st.integers(0, 16))
-def test_it_agrees_with_comparing_every_image_with_every_other(groups: list[list[int]], distance: int) -> None:
-    *earlier, one = [of(f"hum number {n}", *group) for n, group in enumerate(groups)]
+@settings(max_examples=40)
+@given(groups, st.randoms())
+def test_the_order_in_which_candidates_are_judged_is_irrelevant(seeds: list[list[int]], chance: random.Random) -> None:
+    everyone = [of(f"hum number {n}", *group) for n, group in enumerate(seeds)]
+    each_alone = {c.id: judge(c, *everyone) for c in everyone}
+    at_random = list(everyone)
+    chance.shuffle(at_random)
+    shared, one_check = Peers(everyone), check()
+    evidence = Evidence(TAXONOMY.relation_type("Causality"), peers=shared)
+    assert {c.id: one_check.judge(c, evidence) for c in at_random} == each_alone
 
-    def alike(a: int, b: int) -> bool:
-        return (a ^ b).bit_count() <= distance
 
-    def of_images(c: Candidate) -> list[int]:
-        return [int(p.image.perceptual_hash, 16) for p in c.pictures if p.image]
+@settings(max_examples=40)
+@given(groups)
+def test_just_those_are_kept_that_show_something_new(seeds: list[list[int]]) -> None:
+    everyone = [of(f"hum number {n}", *group) for n, group in enumerate(seeds)]
+    kept: list[set[int]] = []
+    for one, group in zip(everyone, seeds, strict=True):
+        expected = "fail" if any(set(group) <= other for other in kept) else "pass"
+        assert judge(one, *everyone).outcome == expected
+        if expected == "pass":
+            kept.append(set(group))
 
-    mine = of_images(one)
-    within = any(alike(a, b) for n, a in enumerate(mine) for b in mine[:n])
-    against = any(all(any(alike(a, b) for b in of_images(other)) for a in mine) for other in earlier)
-    assert (judge(one, *earlier, one, distance=distance).outcome == "fail") == (within or against)
+
+@given(st.integers(0, 1000), st.integers(0, 12), st.integers(0, 30))
+def test_a_planted_near_duplicate_is_found_among_others(seed: int, bits: int, others: int) -> None:
+    crowd = [of(f"hum number {n}", 2000 + 2 * n, 2001 + 2 * n) for n in range(others)]
+    one, copy = of("whistle", seed, 1500), showing("yodel", near(seed, bits), image(1500))
+    verdict = judge(copy, *crowd, one, copy)
+    assert (verdict.outcome, one.id in verdict.reason) == ("fail", True)
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 90))
+def test_likeness_is_symmetric(first: int, second: int, bits: int) -> None:
+    one, other = image(first), near(second, bits)
+    there, back = judge(showing("hum", one, other)), judge(showing("hum", other, one))
+    assert (there.outcome, there.score) == (back.outcome, back.score)
+
+
+# Earlier releases
+
+
+def test_what_an_earlier_release_shows_is_a_duplicate_and_the_release_is_named() -> None:
+    old, one = of("whistle", A, B), of("hum", B, A)
+    verdict = judge(one, one, released=(Peer(old, "mirsb-1/2"),))
+    assert verdict.outcome == "fail"
+    assert f"candidate {old.id} of release mirsb-1/2, which is kept" in verdict.reason
+
+
+def test_the_same_candidate_in_an_earlier_release_is_a_duplicate_too() -> None:
+    one = of("whistle", A, B)
+    assert judge(one, one, released=(Peer(one, "mirsb-1/1"),)).outcome == "fail"
+
+
+def test_a_released_candidate_is_kept_whatever_was_said_of_it() -> None:
+    old = of("whistle", A, B).model_copy(update={"verdicts": (verdict("fail"),)})
+    assert judge(of("hum", A, B), released=(Peer(old, "mirsb-1/1"),)).outcome == "fail"
+    assert Peers(released=[Peer(old, "mirsb-1/1")]).hash != Peers(released=[Peer(old, "mirsb-1/2")]).hash
+
+
+# Pixels
+
+
+def jpeg(pixels: PillowImage.Image) -> PillowImage.Image:
+    buffer = io.BytesIO()
+    pixels.save(buffer, "JPEG", quality=50)
+    return PillowImage.open(buffer)
+
+
+CHANGES: dict[str, Callable[[PillowImage.Image], PillowImage.Image]] = {
+    "nothing": lambda pixels: pixels,
+    "half the size": lambda pixels: pixels.resize((128, 128)),
+    "JPEG": jpeg,
+    "a crop of 5 %": lambda pixels: pixels.crop((0, 12, 244, 256)),
+    "darker": lambda pixels: ImageEnhance.Brightness(pixels).enhance(0.8),
+    "turned": lambda pixels: pixels.rotate(3, PillowImage.Resampling.BICUBIC),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_changed_copy_of_a_picture_is_found(change: str, seed: int) -> None:
+    pixels = [noise(seed, 256), noise(seed + 10, 256)]
+    one = showing("hum", *(image(n, view_hashes=view_hashes(p)) for n, p in enumerate(pixels)))
+    copies = (image(n + 2, view_hashes=view_hashes(CHANGES[change](p))) for n, p in enumerate(pixels))
+    assert judge(showing("whistle", *copies), one).outcome == "fail"
+
+
+def test_view_hashes_are_read_back_and_nothing_else_is() -> None:
+    text = view_hashes(noise(1))
+    assert read_views(text).tobytes().hex() == text
+    with pytest.raises(ValueError, match="cannot reshape"):
+        read_views(text[:64])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
+def test_any_mode_of_pixels_has_view_hashes(mode: str) -> None:
+    assert len(view_hashes(noise(1).convert(mode))) == 768
+    assert len(view_hashes(PillowImage.new(mode, (1, 1)))) == 768
+
+
+# The index
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12), st.integers(0, 12))
+def test_the_index_finds_what_comparing_everything_finds(wanted: list[tuple[int, int]], distance: int) -> None:
+    import numpy as np
+
+    codes = np.array([read_views(look(seed, bits)) for seed, bits in wanted], dtype=np.uint8).reshape(-1, 12, 32)
+    found = near_pairs(codes, distance, bands=18, band_bits=14)
+    everything = {
+        (a, b)
+        for b, (two, there) in enumerate(wanted)
+        for a, (one, here) in enumerate(wanted[:b])
+        if one == two and abs(here - there) <= distance
+    }
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == everything
+
+
+def test_nothing_and_one_thing_have_no_pairs() -> None:
+    assert judge(illustrated(A)).outcome == judge(of("hum", A, B)).outcome == "pass"

@@ -33,7 +33,13 @@ def test_the_policy_cannot_be_taken_out(choices: dict[str, Any], taxonomy: Taxon
 
 def test_no_profile_of_the_users_takes_the_policy_out(taxonomy: Taxonomy) -> None:
     profile = load_profile("offline", ("checks.policy=null", "checks.leakage=null"))
-    assert sorted(names(profile.checks, taxonomy)) == ["duplicates", "integrity", "policy", "structure"]
+    assert sorted(names(profile.checks, taxonomy)) == [
+        "duplicate_texts",
+        "duplicates",
+        "integrity",
+        "policy",
+        "structure",
+    ]
 
 
 def test_options_are_what_the_profile_set_over_the_defaults(taxonomy: Taxonomy) -> None:

@@ -23,7 +23,7 @@ CHECKS: dict[str, dict[str, Any] | None] = {
     "policy": {},
     "leakage": {},
     "integrity": {"min_side": 64},
-    "duplicates": {"distance": 8},
+    "duplicates": {},
 }
 OURS = load_taxonomy()
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -176,6 +177,12 @@ def test_a_changed_record_is_found_though_its_shard_was_made_to_fit(
 ) -> None:
     rewrite_shard(folder, stage, lambda body: body.replace(old, new))
     assert told in wheres(verify(History(finished_copy.store, "tiny")))
+
+
+def test_changed_view_hashes_are_found(finished_copy: Build, folder: Path) -> None:
+    zeros = f'"view_hashes":"{"0" * 768}"'
+    rewrite_shard(folder, "filter", lambda body: re.sub('"view_hashes":"[0-9a-f]*"', zeros, body))
+    assert "view hashes is stated as" in wheres(verify(History(finished_copy.store, "tiny")))
 
 
 def test_a_damaged_shard_is_found(finished_copy: Build, folder: Path) -> None:
