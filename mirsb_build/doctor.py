@@ -31,6 +31,7 @@ EXTRAS = {
     "transformers": ("diffusion", "reads their words"),
     "faiss-cpu": ("retrieval", "finds pictures among many"),
     "sentence-transformers": ("retrieval", "compares words with pictures"),
+    "rapidocr-onnxruntime": ("checks", "reads words in pictures"),
 }
 
 

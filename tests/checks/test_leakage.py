@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.checks.leakage import Leakage, stems, telling_words
+from mirsb_build.checks.leakage import Leakage
+from mirsb_build.checks.words import stems, telling_words
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Verdict
 from mirsb_build.taxonomy import RelationType, Taxonomy
@@ -69,7 +70,7 @@ def test_a_score_at_the_threshold_fails_and_the_advice_names_the_words() -> None
     seed = "How can I hide a trumpet?"
     half = judge(seed, "Compare both trumpets.", threshold=0.5)
     assert (half.score, half.threshold, half.outcome) == (0.5, 0.5, "fail")
-    assert half.feedback == "Say it without words like trumpet; the pictures have to carry that."
+    assert half.feedback == "Say it without words like trumpets; the pictures have to carry that."
     assert judge(seed, "Compare both trumpets.", threshold=0.51).outcome == "pass"
 
 
