@@ -25,6 +25,8 @@ from mirsb_build.taxonomy import load_taxonomy
 
 DATA = Path(__file__).with_name("data") / "leaking_prompts.jsonl"
 BAR = 0.9
+CHOSEN_AT = 0.92
+"""Precision that the thresholds are chosen for: a little above the bar, because new seeds are not those seen."""
 CURVES = {"words": np.arange(0.2, 0.81, 0.05), "meaning": np.arange(0.3, 0.61, 0.02)}
 """Thresholds that are tried."""
 
@@ -125,9 +127,13 @@ def _chosen(name: str, scores: Floats, truth: Marks, half: Marks) -> float:
 
 
 def _best_pair(words: Floats, meaning: Floats, truth: Marks, half: Marks) -> tuple[float, float]:
-    """The thresholds with the best F1 when either check may fail a candidate; of equals the stricter."""
-    pairs = [(float(a), float(b)) for a in CURVES["words"] for b in CURVES["meaning"]]
-    return max(pairs, key=lambda p: _f1((words[half] >= p[0]) | (meaning[half] >= p[1]), truth[half]))
+    """The thresholds with the highest recall at a precision of CHOSEN_AT, when either check may fail a candidate."""
+    tried: list[tuple[float, float, float]] = []
+    for pair in ((float(a), float(b)) for a in CURVES["words"] for b in CURVES["meaning"]):
+        precision, recall = _precision_recall((words[half] >= pair[0]) | (meaning[half] >= pair[1]), truth[half])
+        if precision >= CHOSEN_AT:
+            tried.append((recall, *pair))
+    return max(tried)[1:]
 
 
 def _figures(name: str, told: Marks, truth: Marks, held: Marks, *, bar: bool = False) -> list[Row]:

@@ -41,7 +41,7 @@ class Meaning:
     class Options(Record):
         """When a candidate says too much."""
 
-        threshold: float = Field(default=0.43, gt=0, le=1)
+        threshold: float = Field(default=0.44, gt=0, le=1)
         apart: float = Field(default=0.15, ge=0, le=1)
         """How much nearer a description may lie than a prompt."""
         embedder: str = PACKAGED
