@@ -74,7 +74,7 @@ def test_a_transparent_and_a_huge_picture_are_read(check: VisibleText) -> None:
 
 
 def test_words_of_a_hard_exclusion_fail_and_are_not_quoted(check: VisibleText) -> None:
-    verdict = judged(check, page("ring +49 30 1234567", size=20))
+    verdict = judged(check, page("+49 30 1234567", size=24))
     assert verdict.outcome == "fail"
     assert "contact-details" in verdict.reason and "1234567" not in verdict.reason + verdict.feedback
 
