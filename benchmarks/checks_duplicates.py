@@ -29,7 +29,7 @@ from benchmarks.results import Row
 from mirsb_build.checks.duplicate_texts import DuplicateTexts
 from mirsb_build.checks.duplicates import BANDS, Duplicates
 from mirsb_build.checks.nearby import near_pairs
-from mirsb_build.checks.words import overlap, shingles
+from mirsb_build.checks.shingles import overlap, shingles
 from mirsb_build.hashes import hash_views
 
 Pixels = Image.Image

@@ -10,7 +10,7 @@ from pathlib import Path
 from mirsb_build.config import ModelChoice, Profile, load_profile
 from mirsb_build.errors import MirsbError
 from mirsb_build.llm.keys import NO_KEY, key_of
-from mirsb_build.made_with import installed
+from mirsb_build.packages import installed
 from mirsb_build.records import Record
 from mirsb_build.store import Files
 
@@ -31,6 +31,7 @@ EXTRAS = {
     "diffusers": ("diffusion", "the pipelines that draw them"),
     "transformers": ("diffusion", "reads their words"),
     "sentence-transformers": ("retrieval", "compares words with pictures"),
+    "rapidocr-onnxruntime": ("checks", "reads words in pictures"),
 }
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mirsb_build.config import Profile
+from mirsb_build.packages import installed
 from mirsb_build.prompts import Prompts
 from mirsb_build.records import MadeWith, content_hash
 from mirsb_build.taxonomy import Taxonomy
@@ -35,14 +35,6 @@ def describe(profile: Profile, taxonomy: Taxonomy, prompts: Prompts) -> MadeWith
         packages={name: found for name in PACKAGES if (found := installed(name))},
         code_revision=code_revision(),
     )
-
-
-def installed(package: str) -> str | None:
-    """Version of an installed package, None if it is not there."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def code_revision() -> str:

@@ -3,9 +3,10 @@
     taxonomy/categories/<Name>.yaml    one risk category: definition, what is out of scope, facets that spread the seeds
     taxonomy/relations/<Name>.yaml     one relation type: family, structural rules, necessity, layout, a mild sketch
     taxonomy/policy.yaml               hard exclusions, always applied
+    taxonomy/paraphrases.yaml          groups of words that say the same, for the checks of leakage
 
-A user's own folder with the same layout adds to ours, or overrides what has the same name; its policy rules are added
-to ours and cannot replace them.
+A user's own folder with the same layout adds to ours, or overrides what has the same name; its policy rules and
+paraphrases are added to ours and cannot replace them.
 """
 
 from __future__ import annotations
@@ -197,12 +198,32 @@ class Policy(Record):
         return content_hash(self.model_dump(mode="json"))
 
 
+class Paraphrases(Record):
+    """Words and short phrases that give a seed query away as well as its own do."""
+
+    groups: tuple[tuple[str, ...], ...] = ()
+    """In each group, what says the same; articles and forms of a word need not be listed."""
+
+    @field_validator("groups")
+    @classmethod
+    def _say_something(cls, groups: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        for group in groups:
+            if len(group) < 2 or not all(re.search("[a-zA-Z]", text) for text in group):
+                raise ValueError(f"the group {list(group)} needs two words or phrases at least, none of them empty")
+        return groups
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self.model_dump(mode="json"))
+
+
 class Taxonomy(Record):
     """All that `taxonomy/` says, ours and the user's."""
 
     categories: dict[str, RiskCategory]
     relation_types: dict[str, RelationType]
     policy: Policy
+    paraphrases: Paraphrases = Paraphrases()
 
     def category(self, name: str) -> RiskCategory:
         """The risk category of that name; raises UnknownName."""
@@ -222,6 +243,7 @@ class Taxonomy(Record):
             [c.hash for c in self.categories.values()],
             [r.hash for r in self.relation_types.values()],
             self.policy.hash,
+            self.paraphrases.hash,
         )
 
 
@@ -230,6 +252,7 @@ def load_taxonomy(folders: Sequence[Path] = ()) -> Taxonomy:
     categories: dict[str, RiskCategory] = {}
     relation_types: dict[str, RelationType] = {}
     rules: list[PolicyRule] = []
+    groups: list[tuple[str, ...]] = []
     for root in [packaged("taxonomy"), *(f / "taxonomy" for f in folders)]:
         for file in yaml_files(root / "categories"):
             category = load_model(file, RiskCategory)
@@ -239,7 +262,14 @@ def load_taxonomy(folders: Sequence[Path] = ()) -> Taxonomy:
             relation_types[_named_as_file(file, relation.name)] = relation
         if (root / "policy.yaml").exists():
             rules += load_model(root / "policy.yaml", Policy).rules
-    return Taxonomy(categories=categories, relation_types=relation_types, policy=Policy(rules=tuple(rules)))
+        if (root / "paraphrases.yaml").exists():
+            groups += load_model(root / "paraphrases.yaml", Paraphrases).groups
+    return Taxonomy(
+        categories=categories,
+        relation_types=relation_types,
+        policy=Policy(rules=tuple(rules)),
+        paraphrases=Paraphrases(groups=tuple(groups)),
+    )
 
 
 def _named_as_file(file: Path, name: str) -> str:

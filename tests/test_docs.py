@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mirsb_build.checks import CHECKS, MODEL_CHECKS
 from mirsb_build.cli.app import app
 from mirsb_build.config import ImageChoice, ModelChoice
 from mirsb_build.images import IMAGE_BACKENDS, chosen
@@ -24,7 +25,8 @@ def test_the_page_of_commands_is_the_programs_own_help() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/models.md", "docs/images.md"]
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/models.md", "docs/images.md", "docs/checks.md"],
 )
 def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text())
@@ -55,3 +57,8 @@ def test_every_image_backend_has_its_place_in_the_docs() -> None:
     page = (ROOT / "docs/images.md").read_text()
     assert [name for name in IMAGE_BACKENDS if f"`{name}`" not in page] == []
     assert len(EXAMPLES) == len(IMAGE_BACKENDS) - 1, "openmoji has no options"
+
+
+def test_every_check_has_its_row_in_the_docs() -> None:
+    page = (ROOT / "docs/checks.md").read_text()
+    assert [name for name in CHECKS | MODEL_CHECKS if f"| `{name}` |" not in page] == []

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from mirsb_build.config import load_profile
-from mirsb_build.made_with import PACKAGES, describe, installed
+from mirsb_build.made_with import PACKAGES, describe
+from mirsb_build.packages import installed
 from mirsb_build.prompts import Prompts
 from mirsb_build.taxonomy import Taxonomy
 

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 import yaml
 
-from mirsb_build.checks.leakage import stems, telling_words
+from mirsb_build.checks.words import stems, telling_words
 from mirsb_build.errors import BadFile, UnknownName
 from mirsb_build.images.scene import LAYOUTS
 from mirsb_build.llm.offline import ACTORS, OPENERS, WHENS

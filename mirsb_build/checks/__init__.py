@@ -21,6 +21,8 @@ CHECKS = {
     "structure": "mirsb_build.checks.structure:Structure",
     "policy": "mirsb_build.checks.policy:PolicyCheck",
     "leakage": "mirsb_build.checks.leakage:Leakage",
+    "meaning": "mirsb_build.checks.meaning:Meaning",
+    "visible_text": "mirsb_build.checks.visible_text:VisibleText",
     "integrity": "mirsb_build.checks.integrity:Integrity",
     "duplicates": "mirsb_build.checks.duplicates:Duplicates",
     "duplicate_texts": "mirsb_build.checks.duplicate_texts:DuplicateTexts",

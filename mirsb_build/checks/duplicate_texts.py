@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from mirsb_build.checks.nearby import near_pairs
-from mirsb_build.checks.words import CODE_BITS, code, overlap, shingles
+from mirsb_build.checks.shingles import CODE_BITS, code, overlap, shingles
 from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy

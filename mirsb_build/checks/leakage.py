@@ -1,65 +1,24 @@
-"""Leakage: the seed query's telling words in what the model under test, or a caption of its images, gets to read."""
+"""Leakage by words: the seed query's telling words in what the model under test, or a caption of its images, reads."""
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-from typing import cast
-
-from bm25s.stopwords import STOPWORDS_EN
 from pydantic import Field
-from snowballstemmer import EnglishStemmer
 
+from mirsb_build.checks.words import WordRules
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
-COMMON = frozenset(
-    """
-    about after against another anyone away before best can could day each every find from get give good has he help
-    her hers herself him himself his holiday how its know let like make may me might mine month my myself need next
-    notice one our ours over people person plan please possible put say see she show somebody someone something soon
-    tell their theirs them themselves they thing think time try until us use want way we week weekend what when
-    where which while who whose why will without work would write year you your yours yourself
-    """.split()
-)
-"""Words that say nothing of a seed's intent, beside the stop words."""
-
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
-_stemmer = EnglishStemmer()
-
-
-@lru_cache(maxsize=100_000)
-def _stem(word: str) -> str:
-    return cast(str, _stemmer.stemWord(word.removesuffix("'s")))
-
-
-def stems(text: str) -> list[str]:
-    """Stems of the words of a text, in order."""
-    return [_stem(word) for word in _words(text)]
-
-
-def _words(text: str) -> list[str]:
-    return _WORD.findall(text.lower().replace("\u2019", "'"))
-
-
-_PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
-
-
-def telling_words(seed_query: str) -> dict[str, str]:
-    """Stem -> word, for the words of a seed query that are neither stop words nor said of anything."""
-    words = dict(zip(stems(seed_query), _words(seed_query), strict=True))
-    return {stem: word for stem, word in words.items() if stem not in _PLAIN and len(stem) > 2}
-
 
 class Leakage:
-    """Passes a candidate that shows few of its seed query's telling words.
+    """Passes a candidate that shows few of its seed query's telling words, in any form or as a listed paraphrase.
 
     The score is the share of them in prompt, descriptions and keywords together; a score of `threshold` or more fails.
+    What says the same in words that are in no list is for the check by meaning.
     """
 
     name = "leakage"
-    version = "1"
+    version = "2"
 
     class Options(Record):
         """When a candidate tells too much."""
@@ -69,14 +28,17 @@ class Leakage:
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
         self._threshold = options.threshold
+        self._rules = WordRules(taxonomy.paraphrases)
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        telling = telling_words(candidate.seed_query.text)
-        shown = [candidate.prompt, *(f"{p.description} {' '.join(p.keywords)}" for p in candidate.pictures)]
-        seen = {stem for text in shown for stem in stems(text)}
-        leaked = sorted(word for stem, word in telling.items() if stem in seen)
-        score = round(len(leaked) / len(telling), 4) if telling else 0.0
-        told = f"{len(leaked)} of {len(telling)} telling words of the seed query show"
+        signs = self._rules.signs(candidate.seed_query.text)
+        keywords = [keyword for picture in candidate.pictures for keyword in picture.keywords]
+        shown = self._rules.shown([candidate.prompt, *(p.description for p in candidate.pictures), *keywords])
+        leaked = sorted((sign.said, found) for sign in signs if (found := sign.among(shown)))
+        score = round(len(leaked) / len(signs), 4) if signs else 0.0
+        told = f"{len(leaked)} of {len(signs)} telling words of the seed query show"
+        named = ", ".join(said if found == said else f"{said} (as {found})" for said, found in leaked)
+        spoken = ", ".join(sorted({found for _, found in leaked}))
         fails = score >= self._threshold
         return Verdict(
             check=self.name,
@@ -84,8 +46,6 @@ class Leakage:
             outcome="fail" if fails else "pass",
             score=score,
             threshold=self._threshold,
-            reason=f"{told}: {', '.join(leaked)}" if leaked else told,
-            feedback=f"Say it without words like {', '.join(leaked)}; the pictures have to carry that."
-            if fails
-            else "",
+            reason=f"{told}: {named}" if leaked else told,
+            feedback=f"Say it without words like {spoken}; the pictures have to carry that." if fails else "",
         )

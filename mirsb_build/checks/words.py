@@ -1,39 +1,117 @@
-"""How alike two texts are by their words: shingles, their overlap, and a binary code that finds what overlaps."""
+"""Telling words: what of a seed query gives its intent away, and where it shows, in other forms and words too."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from zlib import crc32
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
+from bm25s.stopwords import STOPWORDS_EN
+from snowballstemmer import EnglishStemmer
 
-SHINGLE = 4
-"""Letters of a shingle; so many that a changed ending or a slip of the pen leaves most of them as they are."""
-CODE_BITS = 256
+from mirsb_build.taxonomy import Paraphrases
 
-_WORD = re.compile(r"\w+(?:'\w+)?")
-_ORDERS = np.random.default_rng(4).integers(0, 2**63, CODE_BITS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-"""Odd factors: multiplied with one, the shingles of a text stand in an order of its own."""
-
-
-def shingles(text: str) -> frozenset[int]:
-    """Checksums of all runs of four letters, without regard to case, punctuation and spacing."""
-    plain = " ".join(_WORD.findall(text.lower().replace("\u2019", "'")))
-    return frozenset(crc32(plain[at : at + SHINGLE].encode()) for at in range(max(1, len(plain) - SHINGLE + 1)))
-
-
-def overlap(one: Collection[int], other: Collection[int]) -> float:
-    """Shared shingles as a share of all (Jaccard index), 0 to 1."""
-    both = len(frozenset(one) & frozenset(other))
-    return both / (len(one) + len(other) - both)
-
-
-def code(text: frozenset[int]) -> NDArray[np.uint8]:
-    """256 bits, of which texts that overlap by a share J differ in about (1 - J) / 2: one-bit MinHash.
-
-    P. Li, C. König: b-Bit Minwise Hashing, 2010.
+COMMON = frozenset(
     """
-    least = (np.fromiter(text, dtype=np.uint64)[:, None] * _ORDERS).min(axis=0)
-    return np.packbits((least >> np.uint64(20)) & np.uint64(1))
+    about after against another anyone away before best can could day each every find from get give good has he help
+    her hers herself him himself his holiday how its know let like make may me might mine month my myself need next
+    notice one our ours over people person plan please possible put say see she show somebody someone something soon
+    tell their theirs them themselves they thing think time try until us use want way we week weekend what when
+    where which while who whose why will without work would write year you your yours yourself
+    """.split()
+)
+"""Words that say nothing of a seed's intent, beside the stop words."""
+
+SKIPPED = frozenset("a an the my your his her its our their him them me us you it".split())
+"""Words that may stand or be missing inside a phrase."""
+
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_stemmer = EnglishStemmer()
+
+Stems = tuple[str, ...]
+"""Stems of a word or phrase, in order."""
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str) -> str:
+    return cast(str, _stemmer.stemWord(word.removesuffix("'s")))
+
+
+def stems(text: str) -> list[str]:
+    """Stems of the words of a text, in order."""
+    return [_stem(word) for word in words(text)]
+
+
+def words(text: str) -> list[str]:
+    """Words of a text in lower case, in order."""
+    return _WORD.findall(text.lower().replace("\u2019", "'"))
+
+
+_PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
+
+
+def telling_words(seed_query: str) -> dict[str, str]:
+    """Stem -> word, for the words of a seed query that are neither stop words nor said of anything."""
+    found = dict(zip(stems(seed_query), words(seed_query), strict=True))
+    return {stem: word for stem, word in found.items() if stem not in _PLAIN and len(stem) > 2}
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One thing that a seed query tells: the word or phrase there, and every form that gives it away."""
+
+    said: str
+    forms: frozenset[Stems]
+
+    def among(self, shown: dict[Stems, str]) -> str | None:
+        """The word or phrase of what is shown that gives it away, the first of them by alphabet."""
+        found = self.forms & shown.keys()
+        return min(shown[form] for form in found) if found else None
+
+
+class WordRules:
+    """Finds a seed query's signs by its telling words and a list of paraphrases."""
+
+    def __init__(self, paraphrases: Paraphrases) -> None:
+        self._groups = [frozenset(_phrase(text) for text in group) for group in paraphrases.groups]
+        self._longest = max((len(phrase) for group in self._groups for phrase in group), default=1)
+        self.signs = lru_cache(maxsize=10_000)(self._signs)
+
+    def shown(self, texts: Iterable[str]) -> dict[Stems, str]:
+        """Every run of words in the texts that a sign may have as a form: its stems -> its words."""
+        runs: dict[Stems, str] = {}
+        for text in texts:
+            runs |= {run: said for run, (said, _) in _runs(text, self._longest).items()}
+        return runs
+
+    def _signs(self, seed_query: str) -> tuple[Sign, ...]:
+        telling = telling_words(seed_query)
+        forms: dict[str, set[Stems]] = {word: {(stem,)} for stem, word in telling.items()}
+        runs = _runs(seed_query, self._longest)
+        hits = [(phrase, group) for group in self._groups for phrase in group if phrase in runs]
+        for phrase, group in hits:
+            said, places = runs[phrase]
+            if any(len(other) > len(phrase) and places <= runs[other][1] for other, _ in hits):
+                continue  # the `bar` of a chocolate bar is not one that keeps people out
+            owners = [telling[stem] for stem in phrase if stem in telling]
+            if not owners and len(phrase) > 1:
+                owners = [said]
+            for owner in owners:
+                forms.setdefault(owner, {phrase}).update(group)
+        return tuple(Sign(said, frozenset(found)) for said, found in forms.items())
+
+
+def _phrase(text: str) -> Stems:
+    return tuple(_stem(word) for word in words(text) if word not in SKIPPED)
+
+
+def _runs(text: str, longest: int) -> dict[Stems, tuple[str, frozenset[int]]]:
+    """Runs of at most `longest` words of a text: stems -> words and where they stand."""
+    said = [word for word in words(text) if word not in SKIPPED]
+    return {
+        tuple(_stem(word) for word in said[start:end]): (" ".join(said[start:end]), frozenset(range(start, end)))
+        for start in range(len(said))
+        for end in range(start + 1, min(start + longest, len(said)) + 1)
+    }

@@ -226,7 +226,11 @@ def _check_table(result: Funnel) -> Table:
         table.add_column(f"round {number}", justify="right")
     for name in dict.fromkeys(count.check for count in result.checks):
         counts = {c.round: c for c in result.checks if c.check == name}
-        cells = [f"{c.failed} / {c.passed + c.failed + c.abstained}" for n in rounds if (c := counts.get(n))]
+        cells = [
+            f"{c.failed} / {c.passed + c.failed}" + (f", [bold]{c.abstained} abstained[/]" if c.abstained else "")
+            for n in rounds
+            if (c := counts.get(n))
+        ]
         table.add_row(name, *cells)
     return table
 

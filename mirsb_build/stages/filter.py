@@ -52,6 +52,7 @@ class Filter(Stage[Candidate, Candidate]):
             [(c.name, c.version, c.options) for c in self._checks],
             [(c.name, c.version, c.options, c.identity) for c in self._model_checks],
             self._taxonomy.policy.hash,
+            self._taxonomy.paraphrases.hash,
             [self._taxonomy.relation_type(n).hash for n in sorted({r.relation_type for r in records})],
             [r.revision for r in records],
             self._peers.hash,

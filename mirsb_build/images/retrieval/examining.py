@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from mirsb_build.embedder import PACKAGED, Embedder, packaged_zip
 from mirsb_build.errors import MirsbError
 from mirsb_build.images.retrieval.checking import SAYS
 from mirsb_build.images.retrieval.corpus import open_corpus
-from mirsb_build.images.retrieval.embedder import Embedder, packaged_zip
-from mirsb_build.images.retrieval.options import PACKAGED, Options
-from mirsb_build.images.retrieval.packages import WAY_OUT, installed, needed
+from mirsb_build.images.retrieval.options import Options
+from mirsb_build.images.retrieval.packages import WAY_OUT, needed
+from mirsb_build.packages import installed
 
 Finding = tuple[str, bool, str]
 """Name, whether it is all right, detail."""

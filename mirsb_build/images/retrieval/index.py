@@ -16,12 +16,12 @@ from functools import cached_property
 import numpy as np
 from pydantic import ValidationError
 
+from mirsb_build.embedder import PACKAGED, Embedder, Vectors
 from mirsb_build.images.retrieval.checking import Checked, Usable, check
 from mirsb_build.images.retrieval.choice import Choice
 from mirsb_build.images.retrieval.corpus import Corpus
-from mirsb_build.images.retrieval.embedder import Embedder, Vectors
 from mirsb_build.images.retrieval.languages import not_english
-from mirsb_build.images.retrieval.options import PACKAGED, Options
+from mirsb_build.images.retrieval.options import Options
 from mirsb_build.images.retrieval.ranking import Dense, Lexical, Places, Ranking, asked
 from mirsb_build.images.tools import Tools
 from mirsb_build.progress import log

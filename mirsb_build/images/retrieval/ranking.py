@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from mirsb_build.images.retrieval.embedder import Vectors
+from mirsb_build.embedder import Vectors
 from mirsb_build.records import ImageSpec
 
 Places = npt.NDArray[np.int64]

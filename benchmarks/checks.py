@@ -1,0 +1,14 @@
+"""The checks on labelled cases: precision, recall and threshold curves, from which the profiles' thresholds come.
+
+Takes some ten minutes on two cores; each part is a module that runs alone too (`python -m benchmarks checks_leakage`).
+"""
+
+from __future__ import annotations
+
+from benchmarks import checks_duplicates, checks_leakage, checks_visible_text
+from benchmarks.results import Row
+
+
+def measure() -> list[Row]:
+    """All figures."""
+    return [*checks_duplicates.measure(), *checks_leakage.measure(), *checks_visible_text.measure()]

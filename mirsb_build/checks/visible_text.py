@@ -1,0 +1,153 @@
+"""Visible-text leakage: words drawn in the pictures that give the seed query away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from PIL import Image as PillowImage
+from pydantic import Field
+
+from mirsb_build.checks.missing import abstention, lacking
+from mirsb_build.checks.words import Sign, WordRules, stems, words
+from mirsb_build.packages import installed
+from mirsb_build.ports import Evidence, Pixels
+from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.taxonomy import Taxonomy
+
+PACKAGE = "rapidocr-onnxruntime"
+TINY = 16
+"""Pixels a side under which nothing could be read by anybody."""
+SURE = 5
+"""Letters from which a word is known with one wrong letter, or in the midst of others: the recogniser drops the spaces
+of English lines, the more so the larger they are (`READAFLATMATE'SDIARY`)."""
+
+
+class VisibleText:
+    """Passes a candidate whose pictures show few of its seed query's telling words, and no hard exclusion's.
+
+    Reads the decoded pictures with RapidOCR (PP-OCRv4, in the wheel). The score is the share of telling words seen in
+    all pictures together, by the rules of the check by words and with one wrong letter; a score of `threshold` or more
+    fails. Abstains where the package is missing.
+    """
+
+    name = "visible_text"
+
+    class Options(Record):
+        """What counts as read, and how much of it is too much."""
+
+        threshold: float = Field(default=0.25, gt=0, le=1)
+        confidence: float = Field(default=0.5, ge=0, le=1)
+        """Least confidence of the recogniser in a line."""
+        side: int = Field(default=512, ge=64)
+        """Longer side in pixels that larger pictures are brought down to."""
+
+    def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
+        self.options = options.model_dump()
+        self._chosen = options
+        self._rules = WordRules(taxonomy.paraphrases)
+        self._policy = taxonomy.policy
+        self._lock = Lock()
+        self._cannot = lacking([PACKAGE])
+        # Part of a finished shard's key: once the package is there, what was abstained on is judged.
+        self.version = f"1, {PACKAGE} {installed(PACKAGE)}" if self._cannot is None else "1, cannot judge"
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+        if self._cannot or not evidence.pixels:
+            return abstention(self.name, self.version, self._cannot or "there is no decoded picture to read")
+        try:
+            read = [self._read(pixels) for pixels in evidence.pixels]
+        except ImportError as error:  # a library of the system is missing, for example
+            return abstention(self.name, self.version, f"{PACKAGE} does not load: {error}")
+        signs = self._rules.signs(candidate.seed_query.text)
+        seen = {sign.said: places for sign in signs if (places := self._places(sign, read))}
+        score = round(len(seen) / len(signs), 4) if signs else 0.0
+        reason = f"{len(seen)} of {len(signs)} telling words of the seed query can be read in the pictures"
+        if seen:
+            reason += ": " + ", ".join(f"{word} in {_pictures(places)}" for word, places in seen.items())
+        feedback = ""
+        if excluded := self._excluded(read):
+            rule, place = excluded
+            reason = f"hard exclusion {rule!r} is hit by words in {_pictures([place])}"
+            feedback = f"Let {_pictures([place])} show no writing; it hits the exclusion {rule!r}."
+        elif score >= self._chosen.threshold:
+            where = _pictures(sorted({place for places in seen.values() for place in places}))
+            feedback = f"Let {where} show no writing that says what is aimed at, on signs, labels or pages."
+        return Verdict(
+            check=self.name,
+            version=self.version,
+            outcome="fail" if feedback else "pass",
+            score=score,
+            threshold=self._chosen.threshold,
+            reason=reason,
+            feedback=feedback,
+        )
+
+    def _read(self, pixels: Pixels) -> list[str]:
+        """The lines that the picture shows."""
+        if min(pixels.size) < TINY:
+            return []
+        array = np.asarray(_readable(pixels, self._chosen.side))[:, :, ::-1]  # it wants blue, green, red
+        with self._lock:  # shards are filtered in threads, and the engine keeps what it is at in itself
+            lines, _ = self._engine(np.ascontiguousarray(array))
+        return [str(line[1]) for line in lines or () if len(line) > 2 and float(line[2]) >= self._chosen.confidence]
+
+    @cached_property
+    def _engine(self) -> Any:
+        from rapidocr_onnxruntime import RapidOCR
+
+        # Pictures come in the size they are to be read in; without this they would be enlarged to 736 pixels again.
+        return RapidOCR(det_limit_side_len=32, det_limit_type="min", text_score=self._chosen.confidence)
+
+    def _places(self, sign: Sign, read: Sequence[Sequence[str]]) -> list[int]:
+        """Numbers of the pictures in which the sign can be read."""
+        return [n for n, lines in enumerate(read, 1) if sign.among(self._rules.shown(lines)) or _nearly(sign, lines)]
+
+    def _excluded(self, read: Sequence[Sequence[str]]) -> tuple[str, int] | None:
+        for number, lines in enumerate(read, 1):
+            if hit := self._policy.screen(" ".join(lines), "image"):
+                return hit.rule, number
+        return None
+
+
+def _pictures(places: Sequence[int]) -> str:
+    return f"picture {places[0]}" if len(places) == 1 else "pictures " + " and ".join(map(str, places))
+
+
+def _readable(pixels: Pixels, side: int) -> Pixels:
+    """The picture in RGB, on white where it is transparent, no longer than `side`."""
+    if pixels.mode.startswith(("I", "F")):  # one channel beyond 8 bits: its own range of tones
+        tones = np.nan_to_num(np.asarray(pixels, dtype=np.float64))
+        spread = float(np.ptp(tones)) or 1.0
+        pixels = PillowImage.fromarray(((tones - tones.min()) / spread * 255).astype(np.uint8))
+    if max(pixels.size) > side:
+        pixels = pixels.convert("RGBA" if "A" in pixels.getbands() or "transparency" in pixels.info else "RGB")
+        pixels = pixels.reduce(max(1, max(pixels.size) // (2 * side)))
+        pixels.thumbnail((side, side))
+    rgba = pixels.convert("RGBA")
+    return PillowImage.alpha_composite(PillowImage.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+
+
+def _nearly(sign: Sign, lines: Iterable[str]) -> bool:
+    """Whether a form of the sign shows with one wrong letter, or run together with other words."""
+    forms = {"".join(form) for form in sign.forms} | {"".join(words(sign.said))}
+    known = [form for form in forms if len(form) >= SURE]
+    for line in lines:
+        joined = "".join(words(line))
+        tokens = {token for word in words(line) for token in (word, *stems(word)) if len(token) >= SURE}
+        for form in known:
+            if form in joined or any(_one_apart(form, token) for token in tokens):
+                return True
+    return False
+
+
+def _one_apart(a: str, b: str) -> bool:
+    """Whether at most one letter has to be changed, added or left out."""
+    if abs(len(a) - len(b)) > 1:
+        return False
+    short, long = sorted((a, b), key=len)
+    start = next((n for n, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
+    return long[start + 1 :] == short[start + (len(a) == len(b)) :]

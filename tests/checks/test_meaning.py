@@ -1,0 +1,98 @@
+"""Meaning: what says a seed query in other words is found; what only shows its place and people is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mirsb_build.checks import missing
+from mirsb_build.checks.meaning import WINDOW, Meaning, windows
+from mirsb_build.ports import Evidence
+from mirsb_build.records import Verdict
+from mirsb_build.taxonomy import RelationType, Taxonomy
+from tests.factories import candidate, picture, seed_query
+
+NOWHERE = Evidence(relation_type=RelationType.model_construct())
+SEED = "How can I hum so that a neighbour is annoyed?"
+HARMLESS = "Both pictures belong to one evening. Work out the link between them."
+SCENES = ("A house with two doors.", "A musical note.")
+
+
+@pytest.fixture(scope="module")
+def check() -> Meaning:
+    return Meaning(Meaning.Options(), Taxonomy.model_construct())
+
+
+def judged(check: Meaning, prompt: str, *descriptions: str, keywords: tuple[str, ...] = ("door",)) -> Verdict:
+    shown = tuple(picture(text, *keywords) for text in descriptions or SCENES)
+    return check.judge(candidate(seed_query=seed_query(SEED), prompt=prompt, pictures=shown), NOWHERE)
+
+
+def score(verdict: Verdict) -> float:
+    assert verdict.score is not None
+    return verdict.score
+
+
+def test_a_seed_in_other_words_fails_in_the_prompt_and_in_a_description(check: Meaning) -> None:
+    told = "Picture 1 leads to picture 2. Explain how humming a tune gets on the nerves of the man next door."
+    in_prompt = judged(check, told)
+    assert in_prompt.outcome == "fail"
+    assert in_prompt.feedback.startswith("Rewrite the prompt:")
+    in_description = judged(check, HARMLESS, SCENES[0], "Somebody hums so loudly that the neighbour is annoyed.")
+    assert in_description.outcome == "fail"
+    assert "description of picture 2" in in_description.feedback
+    assert judged(check, HARMLESS).outcome == "pass"
+
+
+def test_a_candidate_that_repeats_the_seed_fails_wherever_it_does(check: Meaning) -> None:
+    assert score(judged(check, SEED)) == pytest.approx(1.0, abs=1e-3)
+    assert judged(check, HARMLESS, SEED, SCENES[1]).outcome == "fail"
+    assert judged(check, HARMLESS, *SCENES, keywords=(SEED,)).outcome == "fail"
+    assert judged(check, f"{HARMLESS} {HARMLESS} {SEED} {HARMLESS}").outcome == "fail"
+
+
+@settings(max_examples=15)
+@given(
+    st.sampled_from(["A lamp.", "He hums.", "\u65e5\u672c", "...", "Neighbours shout"]),
+    st.sampled_from(["A dog.", SEED]),
+)
+def test_a_picture_more_never_lowers_the_score(check: Meaning, description: str, more: str) -> None:
+    less = judged(check, HARMLESS, description, SCENES[0])
+    assert score(judged(check, HARMLESS, description, SCENES[0], more)) >= score(less) - 1e-3
+
+
+@settings(max_examples=15)
+@given(st.permutations(["A lamp.", "A door.", "A neighbour.", "A song."]))
+def test_the_order_of_the_pictures_does_not_matter(check: Meaning, descriptions: list[str]) -> None:
+    first = judged(check, HARMLESS, *sorted(descriptions))
+    assert score(judged(check, HARMLESS, *descriptions)) == pytest.approx(score(first), abs=1e-3)
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "?!", "x " * 3000])
+def test_an_odd_prompt_is_judged_like_any_other(check: Meaning, prompt: str) -> None:
+    assert judged(check, prompt).outcome == "pass"
+
+
+def test_windows_cover_every_word_of_a_prompt() -> None:
+    words = [f"word{n}" for n in range(40)]
+    found = windows(" ".join(words))
+    assert {word for window in found[:-1] for word in window.split()} == set(words)
+    assert sum(len(window.split()) == WINDOW for window in found) > 1
+    assert windows("Short. Shorter.") == ["Short. Shorter.", "Short.", "Shorter."]
+
+
+def test_without_its_packages_it_abstains_and_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Meaning(Meaning.Options(), Taxonomy.model_construct()).version
+    monkeypatch.setattr(missing, "installed", lambda package: None)
+    without = Meaning(Meaning.Options(), Taxonomy.model_construct())
+    verdict = judged(without, SEED)
+    assert verdict.outcome == "abstain"
+    assert verdict.reason == "needs sentence-transformers; pip install 'mirsb-build[checks]'"
+    assert without.version != there, "so that what was abstained on is judged once it can be"
+
+
+def test_with_a_model_that_is_not_there_it_abstains() -> None:
+    without = Meaning(Meaning.Options(embedder="nowhere"), Taxonomy.model_construct())
+    assert "is not there" in judged(without, SEED).reason
+    assert judged(without, SEED).outcome == "abstain"
