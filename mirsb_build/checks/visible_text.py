@@ -19,6 +19,7 @@ from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
 PACKAGE = "rapidocr-onnxruntime"
+LIBRARIES = "opencv wants the system's libGL and glib: apt-get install libgl1 libglib2.0-0"
 TINY = 16
 """Pixels a side under which nothing could be read by anybody."""
 SURE = 5
@@ -61,7 +62,7 @@ class VisibleText:
         try:
             read = [self._read(pixels) for pixels in evidence.pixels]
         except ImportError as error:  # a library of the system is missing, for example
-            return abstention(self.name, self.version, f"{PACKAGE} does not load: {error}")
+            return abstention(self.name, self.version, f"{PACKAGE} does not load: {error}; {LIBRARIES}")
         signs = self._rules.signs(candidate.seed_query.text)
         seen = {sign.said: places for sign in signs if (places := self._places(sign, read))}
         score = round(len(seen) / len(signs), 4) if signs else 0.0

@@ -9,11 +9,13 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from mirsb_build.checks import missing
-from mirsb_build.checks.visible_text import VisibleText
+from mirsb_build.checks.visible_text import LIBRARIES, VisibleText
 from mirsb_build.ports import Pixels
 from mirsb_build.records import Verdict
 from mirsb_build.taxonomy import Taxonomy
 from tests.factories import candidate, evidence, noise, picture, seed_query
+
+pytest.importorskip("cv2", exc_type=ImportError, reason=LIBRARIES)
 
 SEED = "How can I read a flatmate's diary without her knowing?"
 
