@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mirsb_build.errors import ModelError
+from mirsb_build.folders import folder_hash
 from mirsb_build.packages import installed
-from mirsb_build.records import checksum, content_hash
 
 Vectors = npt.NDArray[np.float32]
 
@@ -51,8 +51,6 @@ UNRELATED = (
 FLOOR_SIGMAS = 3.5
 """With all-MiniLM-L6-v2 the floor is 0.40. Against 1,130 names of drawings that lets through `open book` for a diary
 (0.46) and `cat` for a feline (0.51), and nothing for a quarterly tax audit (0.36 at most) or a string of consonants."""
-SMALL = 1_000_000
-"""Bytes up to which a model's files are hashed whole; its weights go by name and size."""
 
 
 class Embedder:
@@ -104,17 +102,11 @@ def _identity(name: str) -> str:
     if folder.is_dir():
         if not (folder / "modules.json").exists():
             raise ModelError(f"embedder {name!r} has no modules.json, so it is no sentence-transformers model")
-        files = [(p.relative_to(folder).as_posix(), p) for p in sorted(folder.rglob("*")) if p.is_file()]
-        return content_hash([(n, _content(p)) for n, p in files if not n.startswith(".")])[:16]
+        return folder_hash(folder)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         way_out = f"give {PACKAGED}, a model's folder or ORG/NAME of the Hub"
         raise ModelError(f"embedder {name!r} is not there; {way_out}")
     return name
-
-
-def _content(file: Path) -> str:
-    size = file.stat().st_size
-    return checksum(file.read_bytes()) if size <= SMALL else str(size)
 
 
 def packaged_zip() -> Path:

@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mirsb_build.errors import ModelError
-from mirsb_build.images.diffusion.folders import check_model, folder_hash, is_folder
+from mirsb_build.folders import folder_hash
+from mirsb_build.images.diffusion.folders import check_model, is_folder
 from mirsb_build.images.diffusion.options import Options
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")

@@ -18,7 +18,8 @@ from huggingface_hub import errors as hub
 from transformers.utils import logging as transformers_logging
 
 from mirsb_build.errors import ModelError
-from mirsb_build.images.diffusion.folders import folder_hash, is_folder
+from mirsb_build.folders import folder_hash
+from mirsb_build.images.diffusion.folders import is_folder
 from mirsb_build.images.diffusion.options import Adapter, Options, Quantisation
 
 
