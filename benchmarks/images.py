@@ -213,11 +213,14 @@ def _build(case: Case, model: Path) -> None:
     if case.device == "cpu":
         stable_diffusion(model)
     else:
-        _large(case, model)
+        large(case.name, model.parent, "cuda").save_pretrained(model)
 
 
-def _large(case: Case, model: Path) -> None:
-    """A pipeline with the denoiser and decoder of SDXL or FLUX.1, by their published configurations."""
+def large(name: str, words: Path, device: str, **denoiser: Any) -> Any:
+    """A pipeline with the denoiser and decoder of SDXL or FLUX.1, by their published configurations.
+
+    `words` is a folder for the tokenizers; `denoiser` overrides its configuration, to try the rest on a small machine.
+    """
     import torch
     from diffusers import (
         AutoencoderKL,
@@ -230,7 +233,7 @@ def _large(case: Case, model: Path) -> None:
     )
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-    from tests.images.pipelines import T5_TOKENS, clip_tokenizer, t5_tokenizer
+    from tests.images.pipelines import clip_tokenizer, t5_tokenizer
 
     def clip(width: int, projection: int) -> CLIPTextConfig:
         return CLIPTextConfig(
@@ -250,45 +253,45 @@ def _large(case: Case, model: Path) -> None:
             force_upcast=False,
         )
 
+    noise = EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    flow = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
     torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda"):
-        if "SDXL" in case.name:
+    with torch.device(device):
+        if "SDXL" in name:
+            settings = denoiser or {"transformer_layers_per_block": (1, 2, 10)}
             unet = UNet2DConditionModel(
                 sample_size=128,
                 block_out_channels=(320, 640, 1280),
                 layers_per_block=2,
                 down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
                 up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                transformer_layers_per_block=(1, 2, 10),
                 attention_head_dim=(5, 10, 20),
                 cross_attention_dim=2048,
                 addition_embed_type="text_time",
                 addition_time_embed_dim=256,
                 projection_class_embeddings_input_dim=2816,
                 use_linear_projection=True,
+                **settings,
             )
-            pipeline: Any = StableDiffusionXLPipeline(
+            return StableDiffusionXLPipeline(
                 vae=decoder(4),
                 text_encoder=CLIPTextModel(clip(768, 768)),
                 text_encoder_2=CLIPTextModelWithProjection(clip(1280, 1280)),
-                tokenizer=clip_tokenizer(model.parent / "words-1"),
-                tokenizer_2=clip_tokenizer(model.parent / "words-2"),
+                tokenizer=clip_tokenizer(words / "words-1"),
+                tokenizer_2=clip_tokenizer(words / "words-2"),
                 unet=unet,
-                scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012),
+                scheduler=noise,
             )
-        else:
-            config = T5Config(vocab_size=600, d_model=4096, d_kv=64, d_ff=4096, num_layers=1, num_heads=64)
-            pipeline = FluxPipeline(
-                scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-                vae=decoder(16),
-                text_encoder=CLIPTextModel(clip(768, 768)),
-                tokenizer=clip_tokenizer(model.parent / "words-1"),
-                text_encoder_2=T5EncoderModel(config),
-                tokenizer_2=t5_tokenizer(),
-                transformer=FluxTransformer2DModel(guidance_embeds=True),
-            )
-            assert T5_TOKENS <= 512
-    pipeline.save_pretrained(model)
+        config = T5Config(vocab_size=600, d_model=4096, d_kv=64, d_ff=4096, num_layers=1, num_heads=64)
+        return FluxPipeline(
+            scheduler=flow,
+            vae=decoder(16),
+            text_encoder=CLIPTextModel(clip(768, 768)),
+            tokenizer=clip_tokenizer(words / "words-1"),
+            text_encoder_2=T5EncoderModel(config),
+            tokenizer_2=t5_tokenizer(),
+            transformer=FluxTransformer2DModel(guidance_embeds=True, **denoiser),
+        )
 
 
 def main() -> None:
