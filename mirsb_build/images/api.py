@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 from anyio import to_thread
 from PIL import Image as PillowImage
-from PIL import ImageOps
 from pydantic import Field
 
 from mirsb_build.errors import BudgetReached, Damaged, MirsbError, ModelError, UsageError
 from mirsb_build.images.looks import unusable
+from mirsb_build.images.pixels import Unusable, plain
 from mirsb_build.images.tools import Tools
 from mirsb_build.images.wording import STYLES, worded
 from mirsb_build.ports import Message, RenderedImage, Said
@@ -23,7 +22,6 @@ from mirsb_build.records import ImageSpec, ModelCall, Record, ReplyKind, content
 
 VERSION = "1"
 """Of what turns a spec into a question, and the answer into pixels; images are cached under it."""
-FORMATS = ("PNG", "JPEG", "WEBP")
 MOST_PIXELS = 2**26
 """Of a picture that is decoded (8192 x 8192): no more than a quarter of a gigabyte of memory."""
 
@@ -112,27 +110,13 @@ class Api:
         """A blob's pixels, or what is wrong with it."""
         sha256, _, extension = blob.partition(".")
         try:
-            pixels = decoded(self._tools.store.get_blob(sha256, extension))
+            pixels = plain(self._tools.store.get_blob(sha256, extension), MOST_PIXELS, least=1)
         except Damaged:
             return None, "lost from the store"  # asked for again, because the cached call has no other copy
-        except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
-            return None, f"broken ({' '.join(str(error).split())[:120]})"
+        except Unusable as error:
+            return None, f"broken ({error})"
         fault = unusable(np.asarray(pixels))
         return (None, fault) if fault else (pixels, "")
-
-
-def decoded(data: bytes) -> PillowImage.Image:
-    """Pixels in RGB, upright, on white where the file is transparent; raises what Pillow raises for a bad file."""
-    with PillowImage.open(io.BytesIO(data), formats=FORMATS) as picture:
-        if picture.width * picture.height > MOST_PIXELS:  # told by the header, before anything is decoded
-            raise PillowImage.DecompressionBombError(f"{picture.width}x{picture.height} pixels are too many")
-        upright = ImageOps.exif_transpose(picture)
-        if not upright.has_transparency_data:
-            return upright.convert("RGB")
-        drawn = upright.convert("RGBA")
-        ground = PillowImage.new("RGBA", drawn.size, "white")
-        ground.alpha_composite(drawn)
-        return ground.convert("RGB")
 
 
 def _declined(said: Said) -> str:

@@ -18,7 +18,8 @@ from PIL import Image as PillowImage
 from flows.build_mirsb import seven_stages
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
 from mirsb_build.images import Made, Tools, open_backend
-from mirsb_build.images.api import MOST_PIXELS, decoded
+from mirsb_build.images.api import MOST_PIXELS
+from mirsb_build.images.pixels import Unusable, plain
 from mirsb_build.llm import endpoint as endpoint_module
 from mirsb_build.plan import Plan, plan
 from mirsb_build.ports import ImageBackend, RenderedImage
@@ -160,17 +161,17 @@ def test_a_lost_picture_is_made_again_from_what_the_model_sent_and_if_that_is_lo
 
 def test_pixels_are_upright_opaque_and_never_more_than_memory_takes() -> None:
     clear = PillowImage.new("RGBA", (8, 8), (255, 0, 0, 0))
-    assert decoded(png(clear)).getpixel((0, 0)) == (255, 255, 255)
+    assert plain(png(clear), MOST_PIXELS, least=1).getpixel((0, 0)) == (255, 255, 255)
     turned, buffer = PillowImage.new("RGB", (8, 4)), io.BytesIO()
     exif = PillowImage.Exif()
     exif[0x0112] = 6
     turned.save(buffer, format="JPEG", exif=exif)
-    assert decoded(buffer.getvalue()).size == (4, 8)
-    with pytest.raises(PillowImage.DecompressionBombError):
-        decoded(bomb(8193, 8193))
+    assert plain(buffer.getvalue(), MOST_PIXELS, least=1).size == (4, 8)
+    with pytest.raises(Unusable, match="more than"):
+        plain(bomb(8193, 8193), MOST_PIXELS, least=1)
     assert MOST_PIXELS < 8193 * 8193
-    with pytest.raises(PillowImage.UnidentifiedImageError):
-        decoded(b"GIF89a" + bytes(20))
+    with pytest.raises(Unusable, match="does not decode"):
+        plain(b"GIF89a" + bytes(20), MOST_PIXELS, least=1)
 
 
 def bomb(width: int, height: int) -> bytes:

@@ -21,13 +21,13 @@ from PIL import Image, ImageCms
 
 from mirsb_build import packages as installing
 from mirsb_build.errors import BadFile, ModelError
+from mirsb_build.images.pixels import Unusable, decode, fitted, plain
 from mirsb_build.images.retrieval import packages
 from mirsb_build.images.retrieval.backend import Retrieval
 from mirsb_build.images.retrieval.checking import Usable, check
 from mirsb_build.images.retrieval.corpus import open_corpus
 from mirsb_build.images.retrieval.languages import not_english
 from mirsb_build.images.retrieval.options import Options
-from mirsb_build.images.retrieval.pixels import Unusable, decode, fitted, plain
 from mirsb_build.taxonomy import Policy, PolicyRule
 from tests.hub_server import Account, File, serve
 from tests.images.pictures import (

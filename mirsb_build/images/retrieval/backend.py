@@ -11,12 +11,12 @@ from anyio import to_thread
 
 from mirsb_build.embedder import Embedder
 from mirsb_build.errors import MirsbError, ModelError
+from mirsb_build.images.pixels import Unusable, fitted, plain
 from mirsb_build.images.retrieval.corpus import open_corpus
 from mirsb_build.images.retrieval.examining import examine
 from mirsb_build.images.retrieval.index import VERSION, Index
 from mirsb_build.images.retrieval.options import Options
 from mirsb_build.images.retrieval.packages import check_packages
-from mirsb_build.images.retrieval.pixels import Unusable, fitted, plain
 from mirsb_build.images.tools import Tools
 from mirsb_build.ports import RenderedImage
 from mirsb_build.records import ImageSource, ImageSpec, checksum, content_hash

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mirsb_build.errors import BadFile, MirsbError
+from mirsb_build.images.pixels import Unusable, decode
 from mirsb_build.images.retrieval.corpus import Corpus
 from mirsb_build.images.retrieval.options import Options
-from mirsb_build.images.retrieval.pixels import Unusable, decode
 from mirsb_build.images.retrieval.table import Row
 from mirsb_build.progress import log
 from mirsb_build.records import Record, checksum

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from mirsb_build.embedder import PACKAGED
+from mirsb_build.images.pixels import Fit
 from mirsb_build.records import Record
 
 PILLOWS_LIMIT = 89_478_485
 """Pixels above which Pillow itself warns of a bomb."""
-
-Fit = Literal["crop", "pad"]
-"""How a picture is brought to the size asked for: cut at its longer sides, or put on white."""
 
 
 class Columns(Record):

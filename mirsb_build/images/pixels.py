@@ -1,15 +1,16 @@
-"""A collection's file as plain sRGB pixels, or the reason why it cannot be used."""
+"""A picture file of anybody's as plain sRGB pixels, or the reason why it cannot be used."""
 
 from __future__ import annotations
 
 import io
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from mirsb_build.images.retrieval.options import Fit
+Fit = Literal["crop", "pad"]
+"""How a picture is brought to the size asked for: cut at its longer sides, or put on white."""
 
 SMALLEST = 64
 """Pixels that the shorter side must have."""
@@ -27,7 +28,7 @@ class Unusable(Exception):
         self.reason = reason
 
 
-def decode(data: bytes, most_pixels: int) -> Image.Image:
+def decode(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
     """The first frame, decoded in full and in the file's own mode; raises Unusable.
 
     The size is read from the header and judged before any pixel is decoded.
@@ -40,8 +41,8 @@ def decode(data: bytes, most_pixels: int) -> Image.Image:
         raise Unusable("broken", f"does not decode: {_plainly(error)}") from error
     if picture.width * picture.height > most_pixels:
         raise Unusable("too large", f"is {picture.width} x {picture.height}: more than {most_pixels:,} pixels")
-    if min(picture.size) < SMALLEST:
-        raise Unusable("too small", f"is {picture.width} x {picture.height}: under {SMALLEST} pixels a side")
+    if min(picture.size) < least:
+        raise Unusable("too small", f"is {picture.width} x {picture.height}: under {least} pixels a side")
     try:
         picture.load()
     except Exception as error:
@@ -62,9 +63,9 @@ def _plainly(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def plain(data: bytes, most_pixels: int) -> Image.Image:
+def plain(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
     """The picture upright, in sRGB, over white, with nothing but pixels; raises Unusable."""
-    picture = decode(data, most_pixels)
+    picture = decode(data, most_pixels, least)
     try:
         return _plain(picture)
     except Exception as error:
