@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from PIL import Image as PillowImage
@@ -220,9 +221,8 @@ def test_several_devices_draw_side_by_side(model: Path) -> None:
 
 def workers() -> list[int]:
     """Worker processes that this process has."""
-    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(maxsplit=2) for line in listed.splitlines()[1:]]
-    return [int(pid) for pid, parent, args in rows if int(parent) == os.getpid() and "images.diffusion.worker" in args]
+    children = psutil.Process().children()
+    return [child.pid for child in children if "images.diffusion.worker" in " ".join(child.cmdline())]
 
 
 def test_a_worker_that_dies_ends_the_request_and_the_next_run_goes_on(model: Path, memory_store: Store) -> None:
