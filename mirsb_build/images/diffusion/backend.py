@@ -143,7 +143,8 @@ class Diffusion:
                 done.put_nowait(self._lost)
         finally:
             for task in serving:
-                task.cancel()
+                if not task.cancelling():  # it ends its worker then, which a second time would break off
+                    task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
 
     async def _on_one(self, device: str, told: asyncio.Future[Ready] | None = None) -> None:
