@@ -263,6 +263,27 @@ class Check(Protocol):
         ...
 
 
+Case = tuple[Candidate, Evidence]
+"""What a check judges, with what it may look at."""
+
+
+@runtime_checkable
+class BatchCheck(Protocol):
+    """A check whose model takes the pictures or texts of several candidates at once."""
+
+    name: str
+    version: str
+    options: dict[str, Any]
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+        """Like a check's, for one candidate."""
+        ...
+
+    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict a case, in order; none of them depends on the other cases."""
+        ...
+
+
 @runtime_checkable
 class ModelCheck(Protocol):
     """A check that asks models, and is therefore asked last: only of candidates that every other check lets through."""

@@ -10,18 +10,21 @@ from PIL import Image as PillowImage
 
 from mirsb_build.errors import MirsbError
 from mirsb_build.images import Images
-from mirsb_build.ports import Check, Evidence, ModelCheck, Peer, Peers, Pixels
+from mirsb_build.ports import BatchCheck, Case, Check, Evidence, ModelCheck, Peer, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
 from mirsb_build.stages import Stage, all_of
 from mirsb_build.taxonomy import Taxonomy
+
+AT_ONCE = 8
+"""Candidates whose images are decoded at a time: some thirty pictures, 100 MB of them at 1024 x 1024."""
 
 
 class Filter(Stage[Candidate, Candidate]):
     """Let every check judge each candidate that has images; each image is decoded once for all the checks.
 
     Takes illustrated candidates, returns them with one verdict a check. A check that breaks on a candidate fails that
-    candidate with the error, not the build. Checks that ask models come last and judge only what no other check failed;
-    BudgetReached and ModelError end the stage once the calls under way are over, and those are kept. `peers` are all
+    candidate with the error, not the build. Checks that ask models come last, in their order, and judge only what none
+    before them failed; BudgetReached and ModelError end the stage once the calls under way are over, and those are kept. `peers` are all
     candidates that may be compared: those that passed in earlier rounds, then those of this round in the build's order,
     so that the verdicts depend on that order alone and not on which shard is done first. `released` are those of
     earlier releases that the build must not repeat.
@@ -59,20 +62,30 @@ class Filter(Stage[Candidate, Candidate]):
         )
 
     async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
-        judged = [await self._judged(c) if c.alive else c for c in records]
-        return await all_of([self._asked_about(c) for c in judged])
+        alive = [candidate for candidate in records if candidate.alive]
+        judged: dict[str, Candidate] = {}
+        for start in range(0, len(alive), AT_ONCE):
+            judged |= await to_thread.run_sync(self._judged, alive[start : start + AT_ONCE])
+        return await all_of([self._asked_about(judged.get(c.id, c)) for c in records])
 
-    async def _judged(self, candidate: Candidate) -> Candidate:
-        verdicts = await to_thread.run_sync(self._verdicts, candidate)
-        return candidate.model_copy(update={"verdicts": verdicts})
+    def _judged(self, candidates: Sequence[Candidate]) -> dict[str, Candidate]:
+        """The candidates by id, with the verdicts of all checks that ask no models."""
+        cases = [(candidate, self._evidence(candidate)) for candidate in candidates]
+        by_check = [_verdicts(check, cases) for check in self._checks]
+        verdicts = zip(*by_check, strict=True) if by_check else ((),) * len(cases)
+        return {c.id: c.model_copy(update={"verdicts": said}) for c, said in zip(candidates, verdicts, strict=True)}
 
     async def _asked_about(self, candidate: Candidate) -> Candidate:
         if not candidate.alive or candidate.failures:
             return candidate
-        verdicts = [await _asked(check, candidate) for check in self._model_checks]
-        return candidate.model_copy(update={"verdicts": (*candidate.verdicts, *verdicts)})
+        for check in self._model_checks:  # one after the other: what a cheaper one fails is not paid for again
+            verdict = await _asked(check, candidate)
+            candidate = candidate.model_copy(update={"verdicts": (*candidate.verdicts, verdict)})
+            if verdict.outcome == "fail":
+                break
+        return candidate
 
-    def _verdicts(self, candidate: Candidate) -> tuple[Verdict, ...]:
+    def _evidence(self, candidate: Candidate) -> Evidence:
         data = [self._images.read(p.image) for p in candidate.pictures if p.image]
         pixels: list[Pixels] = []
         broken: list[str] = []
@@ -83,13 +96,22 @@ class Filter(Stage[Candidate, Candidate]):
                 pixels.append(image)
             except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
                 broken.append(f"picture {number} does not decode: {error}")
-        evidence = Evidence(
+        return Evidence(
             relation_type=self._taxonomy.relation_type(candidate.relation_type),
             pixels=tuple(pixels) if not broken else (),
             broken=tuple(broken),
             peers=self._peers,
         )
-        return tuple(_verdict(check, candidate, evidence) for check in self._checks)
+
+
+def _verdicts(check: Check, cases: Sequence[Case]) -> list[Verdict]:
+    """A check's verdicts on all cases; one that breaks over all of them at once is asked about each."""
+    if isinstance(check, BatchCheck):
+        try:
+            return check.judge_all(cases)
+        except Exception:
+            return [_verdict(check, *case) for case in cases]
+    return [_verdict(check, *case) for case in cases]
 
 
 def _verdict(check: Check, candidate: Candidate, evidence: Evidence) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks import open_checks
 from mirsb_build.images import Images
-from mirsb_build.ports import Check, Evidence, Peers
+from mirsb_build.ports import Case, Check, Evidence, Peers
 from mirsb_build.records import Candidate, Exclusion, Verdict
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
@@ -101,6 +102,36 @@ def test_a_check_that_breaks_fails_that_candidate_and_no_other(memory_store: Sto
     assert broke.reason.startswith("the check broke: ZeroDivisionError: no such")
     assert len(judged.verdicts) == len(checks), "the other checks are heard all the same"
     assert fine.passed
+
+
+class Batching(Looking):
+    """A check whose model takes several candidates at once, and breaks where it is to take a certain one."""
+
+    def __init__(self, breaks_on: str = "") -> None:
+        super().__init__()
+        self._breaks_on = breaks_on
+        self.batches: list[int] = []
+
+    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
+        if self._breaks_on in {one.id for one, _ in cases}:
+            raise MemoryError("too many")
+        self.batches.append(len(cases))
+        return [self.judge(*case) for case in cases]
+
+
+def test_a_check_that_takes_batches_gets_them_and_each_candidate_alone_where_that_breaks(
+    memory_store: Store, taxonomy: Taxonomy
+) -> None:
+    ones = [drawn(memory_store, n, 2 * n, 2 * n + 1) for n in range(20)]
+    check = Batching()
+    found = judge(stage(memory_store, taxonomy, checks=[check]), *ones)
+    assert [len(one.verdicts) for one in found] == [1] * 20
+    assert sum(check.batches) == 20
+    assert len(check.batches) < 20
+    broken = Batching(breaks_on=ones[0].id)
+    assert [one.verdicts for one in judge(stage(memory_store, taxonomy, checks=[broken]), *ones)] == [
+        one.verdicts for one in found
+    ]
 
 
 def test_checks_see_the_images_in_picture_order_and_the_relation_type(memory_store: Store, taxonomy: Taxonomy) -> None:
