@@ -24,10 +24,10 @@ class Filter(Stage[Candidate, Candidate]):
 
     Takes illustrated candidates, returns them with one verdict a check. A check that breaks on a candidate fails that
     candidate with the error, not the build. Checks that ask models come last, in their order, and judge only what none
-    before them failed; BudgetReached and ModelError end the stage once the calls under way are over, and those are kept. `peers` are all
-    candidates that may be compared: those that passed in earlier rounds, then those of this round in the build's order,
-    so that the verdicts depend on that order alone and not on which shard is done first. `released` are those of
-    earlier releases that the build must not repeat.
+    before them failed; BudgetReached and ModelError end the stage once the calls under way are over, and those are
+    kept. `peers` are all candidates that may be compared: those that passed in earlier rounds, then those of this round
+    in the build's order, so that the verdicts depend on that order alone and not on which shard is done first.
+    `released` are those of earlier releases that the build must not repeat.
     """
 
     name = "filter"
