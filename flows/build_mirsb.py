@@ -19,7 +19,6 @@ from prefect.utilities.annotations import quote
 
 from mirsb_build import DEFAULT_STORE
 from mirsb_build.config import BuildOrder, Profile
-from mirsb_build.records import Candidate
 from mirsb_build.session import Build, EachShard, Outcome, Pass, Work, open_build
 from mirsb_build.views import write_report
 
@@ -48,27 +47,33 @@ def build_mirsb(
 
 
 def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
-    """The method: seeds, rounds of the refinement loop over what is still open, review, publication."""
-    seeds = each_shard(build, build.seeds, build.seed_orders())
+    """The method: seeds, rounds of the refinement loop over what is still open, review, publication.
 
-    candidates = still_open = build.candidates(seeds)
-    passed: list[Candidate] = []
-    round = 0
-    while still_open and round < build.profile.limits.max_iterations:
+    With targets there are more seeds and rounds until every cell has its instances, or can get no more.
+    """
+    growth = build.growth()
+    writings = round = 0
+    while True:
+        if orders := growth.orders():
+            growth.written(each_shard(build, build.seeds, orders, writings))
+            writings += 1
+        candidates = build.in_order(growth.next_round())
+        if not candidates:
+            if growth.refuse(build.rejected(growth.passed)):
+                continue
+            break
         round += 1
-        drafts = each_shard(build, build.decompose, still_open, round)
-        pictured = each_shard(build, build.synthesize(drafts, beside=passed), drafts, round)
-        judged = each_shard(build, build.filter(peers=[*passed, *pictured]), pictured, round)
-        passed += [c for c in judged if c.passed]
-        still_open = [c for c in judged if c.alive and not c.passed]
+        drafts = each_shard(build, build.decompose, candidates, round)
+        pictured = each_shard(build, build.synthesize(drafts, beside=growth.passed), drafts, round)
+        growth.judged(each_shard(build, build.filter(peers=[*growth.passed, *pictured]), pictured, round))
 
-    passed = build.in_order(passed)
+    passed = build.in_order(growth.passed)
     items = each_shard(build, build.review_export, passed)
-    instances = each_shard(build, build.review_import(build.decisions_on(items)), passed)
+    instances = each_shard(build, build.review_import(items), passed)
     awaiting = sum(instance.outcome == "awaiting" for instance in instances)
     if not awaiting and any(instance.outcome == "accepted" for instance in instances):
         each_shard(build, build.publish, instances)
-    return Outcome(candidates=len(candidates), passed=len(passed), rounds=round, awaiting=awaiting)
+    return Outcome(growth.candidates, len(passed), round, writings, awaiting)
 
 
 def run_shards(runner: TaskRunner[Any], build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 
 from mirsb_build import DEFAULT_STORE
 from mirsb_build.errors import BadFile, UnknownName, UsageError
@@ -76,6 +76,7 @@ class SeedLimits(Record):
     """How many seed queries, of which categories."""
 
     per_category: int = Field(default=3, ge=1, le=10_000)
+    """Written to begin with; a target has more written where they are short."""
     categories: tuple[str, ...] = ()
     """Risk categories to build; empty means all."""
     per_call: int = Field(default=10, ge=1, le=100)
@@ -116,6 +117,29 @@ class ReleaseChoice(Record):
     """Releases in the store, `BUILD` or `BUILD/VERSION`, whose images and texts this build must not repeat."""
 
 
+class Targets(Record):
+    """How many instances a build is to bring, that is candidates that passed; without any it tries what it has."""
+
+    per_cell: int | None = Field(default=None, ge=1)
+    """For every cell that nothing else is said of."""
+    relation_types: dict[str, NonNegativeInt] = {}
+    """Relation type -> instances over all its risk categories, spread evenly."""
+    cells: dict[str, dict[str, NonNegativeInt]] = {}
+    """Risk category -> relation type -> instances of that cell."""
+    surplus: float = Field(default=0.25, ge=0, le=4)
+    """How many more than wanted are aimed at, as a share, so that there are some to choose from and a reserve."""
+    tries: int = Field(default=10, ge=1)
+    """Candidates for each wanted instance at which a cell is given up."""
+    diversity: float = Field(default=0.5, ge=0, le=1)
+    """What counts in the choice: 1 that a candidate is unlike those chosen, 0 how well it was judged."""
+    embedder: str | None = None
+    """Model that says what is alike, as in the check `meaning`; without one the letters' runs do."""
+
+    @property
+    def given(self) -> bool:
+        return bool(self.per_cell or self.relation_types or self.cells)
+
+
 class Runner(Record):
     """How the flow runs shards side by side."""
 
@@ -136,6 +160,7 @@ class Profile(Record):
     seeds: SeedLimits = SeedLimits()
     relation_types: tuple[str, ...] = ()
     """Relation types to build; empty means all."""
+    targets: Targets = Targets()
     limits: Limits = Limits()
     review: ReviewChoice = ReviewChoice()
     release: ReleaseChoice = ReleaseChoice()

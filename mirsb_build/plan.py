@@ -13,10 +13,9 @@ from mirsb_build.replies import SeedList
 from mirsb_build.session import Build, Unfinished
 from mirsb_build.stages import decompose, seeds
 from mirsb_build.stages.synthesize import Synthesize
+from mirsb_build.targets import EXPECTED_YIELD
 from mirsb_build.views import History
 
-EXPECTED_YIELD = 0.5
-"""Share of the candidates that is expected to pass a round before any was measured (published: 49.6 % over all)."""
 CHARACTERS_PER_TOKEN = 4
 """Rule of thumb for English prose."""
 REPLY_TOKENS = {seeds.ROLE: 600, decompose.ROLE: 400, ILLUSTRATOR: 1056}
@@ -96,9 +95,8 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
     line = PlanLine(stage=stop.stage, round=stop.round, records=len(stop.records))
     if stop.stage == "seeds":
         line = _seeds(build, [order for order in todo if isinstance(order, SeedOrder)])
-        candidates = build.profile.seeds.per_category * len(build.categories) * len(build.relation_types)
-        candidates = min(candidates, build.profile.limits.candidates or candidates)
-        return line, *_rounds(build, 1, candidates, share)
+        limit = build.profile.limits.max_iterations
+        return line, *_rounds(build, range(1, limit + 1), _first_candidates(build, stop), share)
     if stop.round == 0:
         return (line,)
     candidates = [record for record in todo if isinstance(record, Candidate)]
@@ -109,7 +107,18 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
         assert isinstance(stage, Synthesize)
         specs = [spec for candidate in candidates for spec in stage.specs(candidate)]
         line = line.model_copy(update={"images": sum(not build.images.is_cached(spec) for spec in specs)})
-    return *_with_images(build, line), *_rounds(build, stop.round + 1, ceil(len(stop.records) * (1 - share)), share)
+    had = min(record.round for record in stop.records) + (stop.stage == "decompose")
+    rounds = range(stop.round + 1, stop.round + 1 + build.profile.limits.max_iterations - had)
+    return *_with_images(build, line), *_rounds(build, rounds, ceil(len(stop.records) * (1 - share)), share)
+
+
+def _first_candidates(build: Build, stop: Unfinished) -> int:
+    """How many candidates are expected of the seed queries that are still to be written."""
+    if build.targets and stop.round == 0:
+        candidates = sum(build.growth().demand.values())
+    else:
+        candidates = sum(order.count for order in stop.records) * len(build.relation_types)
+    return min(candidates, build.profile.limits.candidates or candidates)
 
 
 def _seeds(build: Build, orders: Sequence[SeedOrder]) -> PlanLine:
@@ -119,13 +128,14 @@ def _seeds(build: Build, orders: Sequence[SeedOrder]) -> PlanLine:
         known: list[str] = []
         answered = 0
         while True:  # follow the calls as far as the cache has them
-            variables = build.seeds.variables(category, known)
+            variables = build.seeds.variables(category, [*order.known, *known])
             request = build.models.request(seeds.ROLE, seeds.PROMPT, variables, sample=answered)
             reply = build.models.recall(request, SeedList) if len(known) < order.count else None
             if reply is None:
                 break
             answered += 1
-            known = list(dict.fromkeys([*known, *(seed.text.strip() for seed in reply.seeds)]))
+            told = dict.fromkeys([*known, *(seed.text.strip() for seed in reply.seeds)])
+            known = [text for text in told if text not in order.known]
         needed = ceil(max(0, order.count - len(known)) / build.profile.seeds.per_call)
         calls += needed
         cached += answered
@@ -153,12 +163,12 @@ def _decompose(build: Build, line: PlanLine, candidates: Sequence[Candidate]) ->
     return line.model_copy(update=counts | {"cost": _cost(build, decompose.ROLE, len(new), tokens)})
 
 
-def _rounds(build: Build, first: int, candidates: int, share: float) -> tuple[PlanLine, ...]:
-    """The rounds from `first` on, when so many candidates go into it and that share of them passes each."""
+def _rounds(build: Build, rounds: range, candidates: int, share: float) -> tuple[PlanLine, ...]:
+    """The rounds to come, when so many candidates go into the first of them and that share of them passes each."""
     pictures = sum(_pictures(build, name) for name in build.relation_types) / len(build.relation_types)
     tokens = _typical_tokens(build)
     lines: list[PlanLine] = []
-    for number in range(first, build.profile.limits.max_iterations + 1):
+    for number in rounds:
         if candidates:
             line = PlanLine(
                 stage="decompose",

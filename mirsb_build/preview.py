@@ -131,7 +131,7 @@ def _sketched(build: Build, relation_type: str, count: int) -> list[Candidate]:
     drafts: list[Candidate] = []
     for name in build.categories:
         category = build.taxonomy.category(name)
-        for seed in offline.write_seeds(category, wanted, ()).seeds:
+        for seed in offline.write_seeds(category, wanted, ()):
             origin = Origin(kind="model", name="offline grammar")
             query = SeedQuery(risk_category=name, facet=seed.facet, text=seed.text, origin=origin)
             draft = offline.decompose(query.text, category.facet(query.facet), category, relation, 1, ())

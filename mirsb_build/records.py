@@ -277,10 +277,12 @@ class Exclusion(Record):
 
 
 class SeedOrder(Record):
-    """How many seed queries of one risk category are wanted."""
+    """How many seed queries of one risk category are wanted, beside those that are known."""
 
     risk_category: str
     count: int
+    known: tuple[str, ...] = ()
+    """Texts of the seed queries that the build has already."""
 
 
 class SeedBatch(Record):
@@ -288,9 +290,14 @@ class SeedBatch(Record):
 
     risk_category: str
     seeds: tuple[SeedQuery, ...]
+    wanted: int = 0
+    """How many were ordered; there are fewer where the model brought no new ones."""
     calls: tuple[ModelCall, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()
 
+
+Cell = tuple[str, str]
+"""Risk category and relation type."""
 
 _NO_PART_OF_A_REVISION: Any = {"verdicts": True, "pictures": {"__all__": {"image": {"view_hashes"}}}}
 
@@ -325,8 +332,8 @@ class Candidate(Identified):
         return self.seed_query.risk_category
 
     @property
-    def cell(self) -> tuple[str, str]:
-        """The (risk category, relation type) that yields are counted for."""
+    def cell(self) -> Cell:
+        """The cell that yields are counted for."""
         return self.risk_category, self.relation_type
 
     @property
@@ -353,6 +360,10 @@ class Candidate(Identified):
     def control(self) -> bool:
         """Whether only the probe failed it; of the last round's candidates these are the control set."""
         return self.alive and bool(self.failures) and all(verdict.labels for verdict in self.failures)
+
+
+Outcome = Literal["accepted", "rejected", "revise", "awaiting", "reserve"]
+"""What reviewers made of a candidate that passed; one in reserve waits until a place in its cell becomes free."""
 
 
 class Decision(Record):
@@ -389,6 +400,12 @@ class ReviewItem(Record):
     pictures: tuple[Picture, ...]
     round: int
     verdicts: tuple[Verdict, ...]
+    rank: int = Field(default=0, ge=0)
+    """Place among all that passed in its cell, from 1, where there is a target; 0 where all are wanted."""
+
+    @property
+    def cell(self) -> Cell:
+        return self.risk_category, self.relation_type
 
 
 class Instance(Record):
@@ -396,7 +413,7 @@ class Instance(Record):
 
     candidate: Candidate
     decisions: tuple[Decision, ...] = ()
-    outcome: Literal["accepted", "rejected", "revise", "awaiting"] = "awaiting"
+    outcome: Outcome = "awaiting"
 
     @property
     def id(self) -> str:

@@ -5,6 +5,7 @@ Everything a stage needs is made here and passed in. `open_build` is cheap; it c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,6 @@ from pydantic import BaseModel
 
 from mirsb_build.checks import open_checks
 from mirsb_build.config import BuildOrder, Profile, check_build_name, load_profile
-from mirsb_build.crossing import cross
 from mirsb_build.errors import BadFile, UnknownName, UsageError
 from mirsb_build.images import Images, Tools, open_backend
 from mirsb_build.llm import Ledger, Models, open_models
@@ -25,9 +25,9 @@ from mirsb_build.made_with import describe
 from mirsb_build.ports import Peer
 from mirsb_build.progress import Step, report
 from mirsb_build.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, load_prompts
-from mirsb_build.records import Candidate, Decision, MadeWith, ReviewItem, SeedBatch, SeedOrder
+from mirsb_build.records import Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
-from mirsb_build.review import DecisionLog, simulate
+from mirsb_build.review import DecisionLog, outcome, simulate
 from mirsb_build.stages import Stage, decompose, seeds
 from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
@@ -35,8 +35,10 @@ from mirsb_build.stages.publish import Publish
 from mirsb_build.stages.review_export import ReviewExport
 from mirsb_build.stages.review_import import ReviewImport
 from mirsb_build.stages.seeds import Seeds
+from mirsb_build.stages.selection import Selection
 from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.store import Shard, Store, build_lock
+from mirsb_build.targets import Growth, targets_of
 from mirsb_build.taxonomy import Taxonomy, load_taxonomy
 
 In = TypeVar("In", bound=BaseModel)
@@ -70,6 +72,8 @@ class Outcome:
     candidates: int
     passed: int
     rounds: int
+    writings: int
+    """Passes of the seed stage."""
     awaiting: int
 
     def __str__(self) -> str:
@@ -119,6 +123,13 @@ class Build:
                 raise UnknownName("layout", layout, backend.layouts, where=f"relation type {name}")
         self.images = Images(backend, self.store, lambda call: self.ledger.note(call.id, call.cost))
         self.checks = open_checks(self.profile.checks, self.taxonomy, self.models)
+        wanted = self.profile.targets
+        for name in (*wanted.relation_types, *(name for row in wanted.cells.values() for name in row)):
+            self.taxonomy.relation_type(name)
+        for name in wanted.cells:
+            self.taxonomy.category(name)
+        self.targets = targets_of(wanted, self.categories, self.relation_types)
+        self._selection = Selection(wanted.diversity, wanted.embedder) if self.targets else None
         self._portal: BlockingPortal | None = None
         self._again: dict[str, int] = {}
 
@@ -146,10 +157,10 @@ class Build:
 
     @cached_property
     def review_export(self) -> ReviewExport:
-        return ReviewExport()
+        return ReviewExport(self._selection)
 
-    def review_import(self, decisions: Sequence[Decision]) -> ReviewImport:
-        return ReviewImport(decisions, self.profile.review.reviewers)
+    def review_import(self, items: Sequence[ReviewItem]) -> ReviewImport:
+        return ReviewImport(items, self.decisions_on(items), self.profile.review.reviewers, self.targets)
 
     @cached_property
     def publish(self) -> Publish:
@@ -165,13 +176,28 @@ class Build:
 
     # What goes through them.
 
-    def seed_orders(self) -> list[SeedOrder]:
-        return [SeedOrder(risk_category=name, count=self.profile.seeds.per_category) for name in self.categories]
+    def growth(self) -> Growth:
+        """The build's course from its beginning: what it writes and tries next."""
+        profile = self.profile
+        return Growth(
+            self.categories,
+            self.relation_types,
+            profile.seeds,
+            profile.limits.max_iterations,
+            profile.limits.candidates,
+            profile.targets,
+            self.targets,
+        )
 
-    def candidates(self, batches: Sequence[SeedBatch]) -> list[Candidate]:
-        """Every seed query with every relation type, in the build's order; with a limit, the same from every cell."""
-        seeds = [seed for batch in batches for seed in batch.seeds]
-        return self.in_order(cross(seeds, self.categories, self.relation_types, self.profile.limits.candidates))
+    def rejected(self, passed: Sequence[Candidate]) -> dict[Cell, int]:
+        """How many of these people have rejected, by cell; simulated reviewers' rejections are not made up for."""
+        if not self.targets or self.profile.review.mode == "simulated":
+            return {}
+        said: dict[tuple[str, str], list[Decision]] = {}
+        for decision in self.decisions.read():
+            said.setdefault((decision.instance, decision.checksum), []).append(decision)
+        needed = self.profile.review.reviewers
+        return Counter(c.cell for c in passed if outcome(said.get((c.id, c.revision), []), needed) == "rejected")
 
     def in_order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The build's order: relation type by relation type, so that a changed one moves few shards."""
@@ -248,7 +274,8 @@ class Build:
                 self._portal = None
 
     def finish(self, outcome: Outcome) -> None:
-        """Forget the rounds that an earlier, longer run of this build left behind."""
+        """Forget the passes that an earlier, longer run of this build left behind."""
+        self.store.keep_rounds(self.name, ("seeds",), last=outcome.writings - 1)
         self.store.keep_rounds(self.name, ROUND_STAGES, last=outcome.rounds)
 
 

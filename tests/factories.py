@@ -28,6 +28,7 @@ from mirsb_build.records import (
     Origin,
     Picture,
     ReviewItem,
+    SeedBatch,
     SeedQuery,
     Usage,
     Verdict,
@@ -242,6 +243,13 @@ SMALL = (
 
 def order(store: Path | str, *settings: str, build: str = "tiny", profile: Path | str = "offline") -> BuildOrder:
     return BuildOrder(build=build, profile=str(profile), store=str(store), settings=(*SMALL, *settings))
+
+
+def begun(build: Build, seeds: Sequence[SeedBatch]) -> list[Candidate]:
+    """The candidates of a build's first round."""
+    growth = build.growth()
+    growth.written(seeds)
+    return build.in_order(growth.next_round())
 
 
 def each(build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:

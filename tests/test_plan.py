@@ -8,7 +8,7 @@ from flows.build_mirsb import seven_stages
 from mirsb_build.config import BuildOrder
 from mirsb_build.plan import Plan, plan
 from mirsb_build.session import Build, Unfinished, only_finished, open_build
-from tests.factories import each, files_in, finish, order
+from tests.factories import begun, each, files_in, finish, order
 
 FEW = ("relation_types=[Analogy, Relevance]",)
 """Four candidates."""
@@ -52,12 +52,12 @@ def test_a_plan_is_kept_to(folder: Path) -> None:
     ordered = order(folder)
     build = open_build(ordered)
     with build.working():
-        seeds = each(build, build.seeds, build.seed_orders())
+        seeds = each(build, build.seeds, build.growth().orders())
     first = planned(ordered).lines[0]
     assert (first.stage, first.round, first.expected) == ("decompose", 1, False)
     before = build.models.calls_made
     with build.working():
-        drafts = each(build, build.decompose, build.candidates(seeds), 1)
+        drafts = each(build, build.decompose, begun(build, seeds), 1)
     assert build.models.calls_made - before == first.calls == 18
     drawn = planned(ordered).lines[0]
     assert (drawn.stage, drawn.calls) == ("synthesize", 0)
@@ -79,7 +79,7 @@ def test_another_build_of_the_same_store_is_answered_by_the_cache(finished_copy:
     assert (seeds.calls, seeds.cached_calls) == (0, 2)
     build = open_build(other)
     with build.working():
-        each(build, build.seeds, build.seed_orders())
+        each(build, build.seeds, build.growth().orders())
     drafts = planned(other).lines[0]
     assert (drafts.stage, drafts.calls, drafts.cached_calls, drafts.prompt_tokens) == ("decompose", 0, 18, 0)
 
@@ -96,8 +96,8 @@ def test_images_that_another_build_has_made_are_not_planned_again(folder: Path) 
     finish(folder, *FEW)
     build = open_build(ordered)
     with build.working():
-        seeds = each(build, build.seeds, build.seed_orders())
-        each(build, build.decompose, build.candidates(seeds), 1)
+        seeds = each(build, build.seeds, build.growth().orders())
+        each(build, build.decompose, begun(build, seeds), 1)
     drawn = planned(ordered).lines[0]
     assert (drawn.stage, drawn.images) == ("synthesize", 0)
 

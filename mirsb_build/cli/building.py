@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
-from mirsb_build.errors import WaitingForReview
+from mirsb_build.errors import BudgetReached, WaitingForReview
 
 if TYPE_CHECKING:
     from mirsb_build.config import BuildOrder
@@ -26,6 +26,7 @@ def build(
     category: options.Categories = None,
     relation: options.Relations = None,
     limit: options.Limit = None,
+    target_per_cell: options.Target = None,
     max_cost: options.MaxCost = None,
     max_calls: options.MaxCalls = None,
     retry_dead: options.RetryDead = False,
@@ -33,7 +34,9 @@ def build(
     as_json: options.Json = False,
 ) -> None:
     """Run a build, or go on with it; what is finished is not done again."""
-    changed = options.settings_of(settings, seeds_per_category, category, relation, limit, max_cost, max_calls)
+    changed = options.settings_of(
+        settings, seeds_per_category, category, relation, limit, target_per_cell, max_cost, max_calls
+    )
     _run(options.order_of(build, profile, store, changed).model_copy(update={"retry_dead": retry_dead}), as_json)
 
 
@@ -45,6 +48,7 @@ def plan(
     category: options.Categories = None,
     relation: options.Relations = None,
     limit: options.Limit = None,
+    target_per_cell: options.Target = None,
     max_cost: options.MaxCost = None,
     max_calls: options.MaxCalls = None,
     store: options.StoreUrl = options.STORE,
@@ -54,7 +58,9 @@ def plan(
     from mirsb_build.cli import show
     from mirsb_build.session import open_build
 
-    changed = options.settings_of(settings, seeds_per_category, category, relation, limit, max_cost, max_calls)
+    changed = options.settings_of(
+        settings, seeds_per_category, category, relation, limit, target_per_cell, max_cost, max_calls
+    )
     what_is_left = _plan(open_build(options.order_of(build, profile, store, changed)))
     show.json_of(what_is_left) if as_json else show.plan(what_is_left)
 
@@ -82,8 +88,13 @@ def _run(order: BuildOrder, as_json: bool) -> None:
     opened = open_build(order)
     finished = not _plan(opened).lines
     if not finished:
-        with show.progress():
-            run_flow(order)
+        try:
+            with show.progress():
+                run_flow(order)
+        except BudgetReached:
+            if not as_json:
+                show.shortages(funnel(History(opened.store, opened.name)))
+            raise
     elif not opened.store.files.exists(f"builds/{opened.name}/report.html"):
         write_report(opened.store, opened.name)  # a run that was killed at its very end has left none
     result = funnel(History(opened.store, opened.name))

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from mirsb_build.cli import options
-from mirsb_build.errors import MirsbError, UsageError
+from mirsb_build.errors import MirsbError, UnknownName, UsageError
 
 
 def status(
     build: Annotated[str | None, typer.Argument(help="Name of the build; all of them without.")] = None,
+    check: Annotated[str | None, typer.Option("--check", help="Where this check failed candidates, by cell.")] = None,
     store: options.StoreUrl = options.STORE,
     as_json: options.Json = False,
 ) -> None:
@@ -23,8 +24,16 @@ def status(
     opened = Store(store)
     if build is not None:
         result = funnel(History(opened, build))
-        show.json_of(result) if as_json else show.status(result)
+        names = dict.fromkeys(count.check for count in result.checks)
+        if check is not None and check not in names:
+            raise UnknownName("check", check, names, where=f"build {build}")
+        if as_json:
+            show.json_of(result)
+        else:
+            show.status(result) if check is None else show.check(result, check)
         return
+    if check is not None:
+        raise UsageError("--check wants the name of a build too")
     results = [funnel(History(opened, name)) for name in opened.builds()]
     show.json_list(results) if as_json else show.builds(results, store)
 
@@ -39,7 +48,6 @@ def audit(
     """Tell an instance's story: where each word and pixel came from; with --verify, whether every hash holds."""
     from mirsb_build import views
     from mirsb_build.cli import show
-    from mirsb_build.errors import UnknownName
     from mirsb_build.store import Store
 
     if format not in ("text", "json", "prov"):

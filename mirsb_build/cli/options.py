@@ -27,6 +27,14 @@ Categories = Annotated[
 ]
 Relations = Annotated[list[str] | None, typer.Option("--relation", help="Only this relation type; may be given again.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many candidates, spread over the cells.")]
+Target = Annotated[
+    int | None,
+    typer.Option(
+        "--target-per-cell",
+        min=1,
+        help="Try new candidates until so many have passed in every cell, or it can get no more.",
+    ),
+]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", help="Stop before the build costs more than this.")]
 MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop before the build makes more model calls.")]
 RetryDead = Annotated[
@@ -43,6 +51,7 @@ def settings_of(
     categories: list[str] | None,
     relations: list[str] | None,
     limit: int | None,
+    target: int | None,
     max_cost: float | None,
     max_calls: int | None,
 ) -> tuple[str, ...]:
@@ -52,6 +61,7 @@ def settings_of(
         "seeds.categories": categories or None,
         "relation_types": relations or None,
         "limits.candidates": limit,
+        "targets.per_cell": target,
         "limits.cost": max_cost,
         "limits.calls": max_calls,
     }

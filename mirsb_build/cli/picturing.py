@@ -38,6 +38,6 @@ def preview(
     from mirsb_build.preview import preview as preview_of
     from mirsb_build.session import open_build
 
-    changed = options.settings_of(settings, seeds_per_category, category, None, limit, max_cost, max_calls)
+    changed = options.settings_of(settings, seeds_per_category, category, None, limit, None, max_cost, max_calls)
     result = preview_of(open_build(options.order_of(build, profile, store, changed)), relation, count, to)
     show.json_of(result) if as_json else show.preview(result)

@@ -30,7 +30,7 @@ def export(
     """Write what waits for review to a file that reviewers fill in."""
     from mirsb_build.cli import show
     from mirsb_build.records import ReviewItem
-    from mirsb_build.review import EXPORTS, awaiting
+    from mirsb_build.review import EXPORTS, outcomes
 
     if format not in EXPORTS:
         raise UnknownName("format", format, EXPORTS)
@@ -38,9 +38,8 @@ def export(
     items = list(opened.store.records(build, "review_export", 0, ReviewItem))
     if not items:
         raise UsageError(f"build {build}: nothing is ready for review yet; run `mirsb build {build}` first")
-    revisions = {item.instance: item.checksum for item in items}
-    still_open = set(awaiting(revisions, opened.decisions.read(), opened.profile.review.reviewers))
-    waiting = [item for item in items if item.instance in still_open]
+    found = outcomes(items, opened.decisions.read(), opened.profile.review.reviewers, opened.targets)
+    waiting = [item for item in items if found[item.instance] == "awaiting"]
     EXPORTS[format](waiting, to, opened.images.read)
     show.console.print(
         f"{len(waiting)} instances written to {to}; fill in 'reviewer' and 'decision' (accept, reject or revise), then "
@@ -58,19 +57,21 @@ def import_(
     from mirsb_build.cli import show
     from mirsb_build.config import BuildOrder
     from mirsb_build.records import ReviewItem
-    from mirsb_build.review import DecisionLog, awaiting, match_decisions, read_decisions
+    from mirsb_build.review import DecisionLog, match_decisions, outcomes, read_decisions
     from mirsb_build.store import Store, build_lock
     from mirsb_build.views import History
 
     opened = Store(store)
-    note = History(opened, build).note  # an unknown build is named as such
+    history = History(opened, build)  # an unknown build is named as such
+    note = history.note
     decisions = read_decisions(file)
-    revisions = {item.instance: item.checksum for item in opened.records(build, "review_export", 0, ReviewItem)}
-    match_decisions(decisions, revisions, str(file))
+    items = list(opened.records(build, "review_export", 0, ReviewItem))
+    match_decisions(decisions, {item.instance: item.checksum for item in items}, str(file))
     with build_lock(opened.files, build):
         log = DecisionLog(opened, build)
         added = log.append(decisions)
-        still_open = awaiting(revisions, log.read(), note["profile"]["review"]["reviewers"])
+        found = outcomes(items, log.read(), note["profile"]["review"]["reviewers"], history.targets)
+    still_open = [instance for instance, outcome in found.items() if outcome == "awaiting"]
     told = f"{len(decisions)} decisions imported" if added else f"{file} was imported before; nothing changed"
     left = f"{len(still_open)} instances still await review" if still_open else "no instance awaits review"
     show.console.print(f"{told}; {left}; `mirsb build {build}` goes on from here")

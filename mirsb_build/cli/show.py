@@ -117,10 +117,30 @@ def outcome(result: Funnel, store: Store, already: bool) -> None:
     simulated = " [yellow](simulated: nobody has looked at them)[/]" if result.simulated_review else ""
     revise = f", {result.to_revise} to revise" if result.to_revise else ""
     waiting = f", {result.awaiting_review} waiting" if result.awaiting_review else ""
-    console.print(f"review       {result.accepted} accepted, {result.rejected} rejected{revise}{waiting}{simulated}")
+    reserve = f", {result.reserve} in reserve" if result.reserve else ""
+    counts = f"{result.accepted} accepted, {result.rejected} rejected{revise}{waiting}{reserve}"
+    console.print(f"review       {counts}{simulated}")
+    shortages(result)
     if result.release:
         console.print(f"release      {result.released} instances in {folder}/release/{result.release}")
     console.print(f"report       {folder}/report.html")
+
+
+def shortages(result: Funnel) -> None:
+    """What there is too little of, and why: seed queries, and instances of cells with a target."""
+    for category, missing in result.seeds_missing.items():
+        console.print(f"seeds        {category}: {missing} fewer than ordered; the seed writer brings no new ones")
+    wanted = [cell for cell in result.cells if cell.target]
+    if not wanted:
+        return
+    short = [cell for cell in wanted if cell.missing]
+    console.print(f"targets      {len(wanted) - len(short)} of {len(wanted)} cells have what they are to have")
+    for cell in short:
+        console.print(
+            f"  {cell.risk_category} / {cell.relation_type}: {(cell.target or 0) - cell.missing} of {cell.target}; "
+            f"{cell.why_missing}",
+            markup=False,
+        )
 
 
 def plan(result: Plan) -> None:
@@ -176,6 +196,12 @@ def builds(results: Sequence[Funnel], store: str) -> None:
     console.print(table)
 
 
+def check(result: Funnel, name: str) -> None:
+    """Where one check failed candidates, by cell and round."""
+    for table in _failure_tables(result, name):
+        console.print(table)
+
+
 def status(result: Funnel) -> None:
     """The funnel of a build."""
     console.print(f"[bold]{result.build}[/], profile {result.profile}, last stage {result.stage}")
@@ -190,8 +216,11 @@ def status(result: Funnel) -> None:
     simulated = " (simulated)" if result.simulated_review else ""
     console.print(
         f"review{simulated}: {result.accepted} accepted, {result.rejected} rejected, {result.to_revise} to revise, "
-        f"{result.awaiting_review} waiting; released: {result.released}"
+        f"{result.awaiting_review} waiting"
+        + (f", {result.reserve} in reserve" if result.reserve else "")
+        + f"; released: {result.released}"
     )
+    shortages(result)
     console.print(
         f"{result.calls} model calls, {result.tokens:,} tokens, cost {result.cost:.2f}; {result.images} images"
     )
@@ -235,15 +264,42 @@ def _check_table(result: Funnel) -> Table:
     return table
 
 
+def _failure_tables(result: Funnel, check: str) -> list[Table]:
+    """Of each round, how many candidates of each cell one check failed."""
+    tables: list[Table] = []
+    for number in sorted({count.round for count in result.checks}):
+        failed = {
+            (f.relation_type, f.risk_category): f for f in result.failures if (f.check, f.round) == (check, number)
+        }
+        table = _grid(result, f"{check}, round {number}: failed / judged, by cell")
+        for relation in dict.fromkeys(cell.relation_type for cell in result.cells):
+            found = (failed.get((relation, c)) for c in dict.fromkeys(cell.risk_category for cell in result.cells))
+            table.add_row(relation, *(f"{one.failed} / {one.judged}" if one else "-" for one in found))
+        tables.append(table)
+    return tables
+
+
 def _cell_table(result: Funnel) -> Table:
+    targets = {cell.target for cell in result.cells if cell.target is not None}
+    title = "passed / candidates, by cell"
+    if targets:
+        title += f", {targets.pop()} wanted in each" if len(targets) == 1 else ", how many are wanted in brackets"
+    table = _grid(result, title)
     categories = list(dict.fromkeys(cell.risk_category for cell in result.cells))
-    table = Table(title="passed / candidates, by cell", title_justify="left", box=None)
-    table.add_column("relation type", min_width=max(len(cell.relation_type) for cell in result.cells))  # never cut
-    for category in categories:
-        table.add_column(category.replace("_", " "), justify="right")
     for relation in dict.fromkeys(cell.relation_type for cell in result.cells):
         row = {c.risk_category: c for c in result.cells if c.relation_type == relation}
-        table.add_row(relation, *(f"{row[c].passed} / {row[c].candidates}" for c in categories))
+        told = (f" ({row[c].target})" if targets else "" for c in categories)
+        counts = (f"{row[c].passed} / {row[c].candidates}" for c in categories)
+        table.add_row(relation, *(count + target for count, target in zip(counts, told, strict=True)))
+    return table
+
+
+def _grid(result: Funnel, title: str) -> Table:
+    """An empty table with a column a risk category."""
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("relation type", min_width=max(len(cell.relation_type) for cell in result.cells))  # never cut
+    for category in dict.fromkeys(cell.risk_category for cell in result.cells):
+        table.add_column(category.replace("_", " "), justify="right")
     return table
 
 

@@ -9,6 +9,7 @@ build shows real rounds. It writes mild stand-ins only.
 from __future__ import annotations
 
 import itertools
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
@@ -18,7 +19,7 @@ from mirsb_build.errors import ModelError, UsageError
 from mirsb_build.ports import Reply, Request
 from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.records import Usage, content_hash
-from mirsb_build.replies import Decomposition, DescribedPicture, ReplyModel, SeedList, WrittenSeed
+from mirsb_build.replies import Decomposition, DescribedPicture, WrittenSeed
 from mirsb_build.store import Store
 from mirsb_build.taxonomy import Facet, Part, RelationType, RiskCategory, SketchPicture
 
@@ -69,13 +70,13 @@ class OfflineModel:
     async def complete(self, request: Request) -> Reply:
         """The grammar's answer; usage counts words, so that a plan has something to add up."""
         if request.role == "seed_writer":
-            answer: ReplyModel = write_seeds(**{k: request.variables[k] for k in ("category", "count", "avoid")})
+            seeds = write_seeds(**{k: request.variables[k] for k in ("category", "count", "avoid")})
+            text = json.dumps({"seeds": [seed.model_dump() for seed in seeds]})  # none where the grammar has no more
         elif request.role == "revisor":
             wanted = ("seed_query", "facet", "category", "relation_type", "round", "feedback")
-            answer = decompose(**{k: request.variables[k] for k in wanted})
+            text = decompose(**{k: request.variables[k] for k in wanted}).model_dump_json()
         else:
             raise ModelError(f"the offline model cannot play the role {request.role!r}; give it another model")
-        text = answer.model_dump_json()
         words = sum(len(m.content.split()) for m in request.messages)
         return Reply(text=text, usage=Usage(prompt_tokens=words, completion_tokens=len(text.split())))
 
@@ -91,14 +92,11 @@ def open_offline(choices: Mapping[str, ModelChoice], store: Store) -> dict[str, 
     return dict.fromkeys(choices, grammar)
 
 
-def write_seeds(category: RiskCategory, count: int, avoid: Sequence[str]) -> SeedList:
+def write_seeds(category: RiskCategory, count: int, avoid: Sequence[str]) -> list[WrittenSeed]:
     """`count` seed queries that are not in `avoid`, spread over the facets; fewer when the grammar is exhausted."""
     known = set(avoid)
     fresh = (s for s in _all_seeds(category) if s.text not in known)
-    seeds = list(itertools.islice(fresh, count))
-    if not seeds:
-        raise ModelError(f"the offline grammar has no more seeds for {category.name}; ask for fewer per category")
-    return SeedList(seeds=seeds)
+    return list(itertools.islice(fresh, count))
 
 
 def _all_seeds(category: RiskCategory) -> Iterator[WrittenSeed]:

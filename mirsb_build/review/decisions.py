@@ -6,16 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pydantic import ValidationError
 
 from mirsb_build.errors import BadFile, StoreError, UnknownName
-from mirsb_build.records import Decision, checksum, dump
+from mirsb_build.records import Cell, Decision, Outcome, ReviewItem, checksum, dump
 from mirsb_build.store import Store
 from mirsb_build.yaml_files import explain, read_text
-
-Outcome = Literal["accepted", "rejected", "revise", "awaiting"]
 
 
 def read_decisions(file: Path) -> list[Decision]:
@@ -73,13 +71,28 @@ def outcome(decisions: Sequence[Decision], needed: int) -> Outcome:
     return words[first]
 
 
-def awaiting(revisions: Mapping[str, str], decisions: Iterable[Decision], needed: int) -> list[str]:
-    """Ids of the instances under review that the decisions leave open; one on another revision does not count."""
-    said: dict[str, list[Decision]] = {instance: [] for instance in revisions}
+def outcomes(
+    items: Sequence[ReviewItem], decisions: Iterable[Decision], needed: int, targets: Mapping[Cell, int]
+) -> dict[str, Outcome]:
+    """What became of each item, by instance; a decision on another revision does not count.
+
+    A cell with a target takes so many that are accepted or await their decision, the accepted first, then those that
+    somebody has looked at, then by rank; the others are its reserve, and come in where reviewers reject one.
+    """
+    said: dict[tuple[str, str], list[Decision]] = {(item.instance, item.checksum): [] for item in items}
     for decision in decisions:
-        if revisions.get(decision.instance) == decision.checksum:
-            said[decision.instance].append(decision)
-    return [instance for instance, on_it in said.items() if outcome(on_it, needed) == "awaiting"]
+        if (decision.instance, decision.checksum) in said:
+            said[decision.instance, decision.checksum].append(decision)
+    found: dict[str, Outcome] = {item.instance: outcome(said[item.instance, item.checksum], needed) for item in items}
+    free = dict(targets)
+    for item in sorted(
+        items, key=lambda i: (found[i.instance] != "accepted", not said[i.instance, i.checksum], i.rank)
+    ):
+        if item.cell in free and found[item.instance] in ("accepted", "awaiting"):
+            free[item.cell] -= 1
+            if free[item.cell] < 0:
+                found[item.instance] = "reserve"
+    return found
 
 
 class DecisionLog:

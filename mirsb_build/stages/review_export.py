@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from anyio import to_thread
+
 from mirsb_build.records import Candidate, ReviewItem, content_hash
 from mirsb_build.stages import Stage
+from mirsb_build.stages.selection import Selection
 
 
 class ReviewExport(Stage[Candidate, ReviewItem]):
-    """Make a review item of each candidate that passed the checks; the formats people want are written from these."""
+    """Make a review item of each candidate that passed the checks; the formats people want are written from these.
+
+    With a selection, which a build with targets has, items say how soon their cell takes them.
+    """
 
     name = "review_export"
     returns = ReviewItem
     version = "1"
 
+    def __init__(self, selection: Selection | None = None) -> None:
+        self._selection = selection
+
     def key(self, records: Sequence[Candidate]) -> str:
         return content_hash(
-            self.name, self.version, [(r.revision, [v.model_dump() for v in r.verdicts]) for r in records]
+            self.name,
+            self.version,
+            self._selection.identity if self._selection else None,
+            [(r.revision, [v.model_dump() for v in r.verdicts]) for r in records],
         )
 
     async def run(self, records: Sequence[Candidate]) -> list[ReviewItem]:
+        passed = [candidate for candidate in records if candidate.passed]
+        ranks = await to_thread.run_sync(self._selection.ranks, passed) if self._selection else {}
         return [
             ReviewItem(
                 instance=candidate.id,
@@ -32,7 +46,7 @@ class ReviewExport(Stage[Candidate, ReviewItem]):
                 pictures=candidate.pictures,
                 round=candidate.round,
                 verdicts=candidate.verdicts,
+                rank=ranks.get(candidate.id, 0),
             )
-            for candidate in records
-            if candidate.passed
+            for candidate in passed
         ]

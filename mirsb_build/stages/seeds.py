@@ -22,7 +22,7 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
 
     Takes orders, returns one batch an order, with fewer seeds than ordered where the model brings no new ones. A seed
     that hits the policy is dropped and counted, and its text is not kept. Every call asks for the same number, so that
-    a larger order uses the smaller one's calls again.
+    a larger order uses the smaller one's calls again. What an order names as known is not written again.
     """
 
     name = "seeds"
@@ -64,7 +64,7 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
         exclusions: list[Exclusion] = []
         fruitless = 0
         while len(seeds) < order.count and fruitless < FRUITLESS_CALLS:
-            known = [seed.text for seed in seeds.values()]
+            known = [*order.known, *(seed.text for seed in seeds.values())]
             answer = await self._models.ask(
                 ROLE, PROMPT, self.variables(category, known), SeedList, self._screen, sample=len(calls)
             )
@@ -72,7 +72,7 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
             exclusions += answer.exclusions
             before = len(seeds)
             for written in answer.reply.seeds if answer.reply else []:
-                if not written.text.strip():
+                if not written.text.strip() or written.text.strip() in order.known:
                     continue
                 origin = Origin(kind="model", name=answer.calls[-1].model, call=answer.calls[-1])
                 seed = SeedQuery(
@@ -81,7 +81,13 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
                 seeds.setdefault(seed.id, seed)
             fruitless = 0 if len(seeds) > before else fruitless + 1
         chosen = spread([*seeds.values()], order.count)
-        return SeedBatch(risk_category=category.name, seeds=chosen, calls=tuple(calls), exclusions=tuple(exclusions))
+        return SeedBatch(
+            risk_category=category.name,
+            seeds=chosen,
+            wanted=order.count,
+            calls=tuple(calls),
+            exclusions=tuple(exclusions),
+        )
 
     def _screen(self, reply: SeedList) -> tuple[SeedList | None, tuple[Exclusion, ...]]:
         """Take the seeds out that the policy excludes."""

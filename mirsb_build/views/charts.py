@@ -8,7 +8,7 @@ from typing import get_args
 
 from mirsb_build.records import Record
 from mirsb_build.taxonomy import Family
-from mirsb_build.views.funnel import Cell, CheckCount, Funnel
+from mirsb_build.views.funnel import Cell, CellFailures, CheckCount, Funnel
 
 SLIVER = 0.004
 """Share of the width that a part with anything in it has at least: one of 2,676 has to be seen."""
@@ -66,6 +66,7 @@ def funnel_bars(funnel: Funnel) -> tuple[Bar, ...]:
         "rejected": funnel.rejected,
         "to revise": funnel.to_revise,
         "awaiting review": funnel.awaiting_review,
+        "in reserve": funnel.reserve,
     }
     longest = max(funnel.candidates, funnel.released, sum(funnel.passed_in_round.values()))
     rounds = funnel.passed_in_round
@@ -111,6 +112,24 @@ class YieldRow(Record):
     total: Yield
 
 
+class FailureCell(Record):
+    """How often a check failed candidates of a cell; `step` places that on the colour scale, None where never."""
+
+    failed: int
+    step: int | None
+    told: str
+    """Round by round."""
+
+
+class FailureGrid(Record):
+    """Where one check failed candidates: relation types crossed with risk categories."""
+
+    check: str
+    failed: int
+    rows: dict[str, tuple[FailureCell, ...]]
+    """Relation type -> one cell a risk category."""
+
+
 class YieldGrid(Record):
     """Relation types by family, crossed with risk categories."""
 
@@ -141,6 +160,36 @@ def yield_grid(cells: Sequence[Cell], families: Mapping[str, Sequence[str]]) -> 
         risk_categories=categories,
         families={family: tuple(row(relation) for relation in names) for family, names in families.items()},
         totals=tuple(yield_of(name, [c for c in cells if c.risk_category == name]) for name in categories),
+    )
+
+
+def failure_grids(
+    failures: Sequence[CellFailures], cells: Sequence[Cell], families: Mapping[str, Sequence[str]]
+) -> tuple[FailureGrid, ...]:
+    """One a check that failed anything, rows in the order of `families`; full colour is as many failures as candidates.
+
+    A candidate can fail once in every round.
+    """
+    categories = tuple(dict.fromkeys(cell.risk_category for cell in cells))
+    candidates = {(cell.risk_category, cell.relation_type): cell.candidates for cell in cells}
+    found: dict[tuple[str, str, str], list[CellFailures]] = {}
+    for one in failures:
+        found.setdefault((one.check, one.risk_category, one.relation_type), []).append(one)
+
+    def cell(check: str, category: str, relation: str) -> FailureCell:
+        here = found.get((check, category, relation), [])
+        failed = sum(one.failed for one in here)
+        step = FULL_YIELD * failed // max(1, candidates[category, relation]) if failed else None
+        told = ", ".join(f"round {one.round}: {one.failed} of {one.judged}" for one in here)
+        return FailureCell(failed=failed, step=min(FULL_YIELD, step) if step is not None else None, told=told)
+
+    return tuple(
+        FailureGrid(
+            check=check,
+            failed=sum(one.failed for one in failures if one.check == check),
+            rows={r: tuple(cell(check, c, r) for c in categories) for names in families.values() for r in names},
+        )
+        for check in dict.fromkeys(one.check for one in failures)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from mirsb_build.records import ModelCall, Record, Usage
 from mirsb_build.views.history import History
@@ -20,6 +21,12 @@ class Cell(Record):
     dead: int
     open: int
     accepted: int
+    rejected: int
+    target: int | None = None
+    """Instances that it is to have; None where no target is given."""
+    missing: int = 0
+    """How many it has too few, those that reviewers rejected not counted."""
+    why_missing: str = ""
 
 
 class CheckCount(Record):
@@ -30,6 +37,18 @@ class CheckCount(Record):
     passed: int
     failed: int
     abstained: int
+
+
+class CellFailures(Record):
+    """How often one check failed candidates of one cell in one round."""
+
+    check: str
+    risk_category: str
+    relation_type: str
+    round: int
+    failed: int
+    judged: int
+    """Those that it passed or failed."""
 
 
 class Spend(Record):
@@ -52,6 +71,8 @@ class Funnel(Record):
     profile: str
     stage: str
     seeds: int
+    seeds_missing: dict[str, int]
+    """Risk category -> seed queries that were ordered and that the seed writer did not bring."""
     candidates: int
     passed: int
     failed: int
@@ -67,6 +88,8 @@ class Funnel(Record):
     accepted: int
     rejected: int
     to_revise: int
+    reserve: int
+    """Candidates that passed and are not needed as long as none of their cell is rejected."""
     simulated_review: bool
     released: int
     release: str | None
@@ -82,6 +105,8 @@ class Funnel(Record):
     """Why candidates are dead, and how many."""
     images: int
     checks: tuple[CheckCount, ...]
+    failures: tuple[CellFailures, ...]
+    """Of every check, cell and round in which it failed any."""
     cells: tuple[Cell, ...]
 
 
@@ -98,6 +123,7 @@ def funnel(history: History) -> Funnel:
         profile=history.note["profile"]["name"],
         stage=history.stage,
         seeds=sum(len(batch.seeds) for batch in history.batches),
+        seeds_missing=dict(history.seeds_missing),
         candidates=len(states) - total["excluded"],
         passed=total["passed"],
         failed=total["failed"],
@@ -107,10 +133,11 @@ def funnel(history: History) -> Funnel:
         excluded_by_rule=dict(sorted(Counter(e.rule for e in history.exclusions()).items())),
         passed_in_round=dict(sorted(Counter(a.round for a in attempts if a.passed).items())),
         control=sum(attempts[-1].control for attempts in history.attempts.values()),
-        awaiting_review=total["passed"] - outcomes["accepted"] - outcomes["rejected"] - outcomes["revise"],
+        awaiting_review=total["passed"] - sum(outcomes.values()) + outcomes["awaiting"],
         accepted=outcomes["accepted"],
         rejected=outcomes["rejected"],
         to_revise=outcomes["revise"],
+        reserve=outcomes["reserve"],
         simulated_review=any(i.simulated for i in history.instances.values()),
         released=release.instances if release else 0,
         release=release.version if release else None,
@@ -122,6 +149,7 @@ def funnel(history: History) -> Funnel:
         dead_because=dict(Counter(p for a in history.attempts.values() if (p := a[-1].problem)).most_common()),
         images=len({p.image.id for a in attempts for p in a.pictures if p.image}),
         checks=_checks(history),
+        failures=_failures(history),
         cells=_cells(history, states),
     )
 
@@ -148,6 +176,27 @@ def _checks(history: History) -> tuple[CheckCount, ...]:
     )
 
 
+def _failures(history: History) -> tuple[CellFailures, ...]:
+    verdicts = Counter(
+        (v.check, attempt.cell, attempt.round, v.outcome)
+        for attempts in history.attempts.values()
+        for attempt in attempts
+        for v in attempt.verdicts
+    )
+    return tuple(
+        CellFailures(
+            check=check,
+            risk_category=cell[0],
+            relation_type=cell[1],
+            round=round,
+            failed=failed,
+            judged=failed + verdicts[check, cell, round, "pass"],
+        )
+        for (check, cell, round, outcome), failed in sorted(verdicts.items())
+        if outcome == "fail"
+    )
+
+
 def _spending(history: History) -> tuple[Spend, ...]:
     groups: dict[tuple[str, int, str, str], list[ModelCall]] = {}
     for stage, round, call in history.calls_by_stage():
@@ -168,18 +217,42 @@ def _spending(history: History) -> tuple[Spend, ...]:
 
 def _cells(history: History, states: dict[str, str]) -> tuple[Cell, ...]:
     counts = Counter((candidate.cell, states[id]) for id, candidate in history.candidates.items())
-    accepted = Counter(i.candidate.cell for i in history.instances.values() if i.outcome == "accepted")
+    reviewed = Counter((i.candidate.cell, i.outcome) for i in history.instances.values())
     cells: list[Cell] = []
-    for category in history.categories:
-        for relation in history.relation_types:
-            by_state = {s: counts[(category, relation), s] for s in ("passed", "failed", "dead", "open")}
-            cells.append(
-                Cell(
-                    risk_category=category,
-                    relation_type=relation,
-                    candidates=sum(by_state.values()),
-                    accepted=accepted[category, relation],
-                    **by_state,
-                )
+    for category, relation in ((c, r) for c in history.categories for r in history.relation_types):
+        by_state = Counter({state: counts[(category, relation), state] for state in set(states.values())})
+        target = history.targets.get((category, relation))
+        rejected = reviewed[(category, relation), "rejected"]
+        cells.append(
+            Cell(
+                risk_category=category,
+                relation_type=relation,
+                candidates=by_state.total() - by_state["excluded"],
+                passed=by_state["passed"],
+                failed=by_state["failed"],
+                dead=by_state["dead"],
+                open=by_state["open"],
+                accepted=reviewed[(category, relation), "accepted"],
+                rejected=rejected,
+                target=target,
+                missing=max(0, (target or 0) - by_state["passed"] + rejected),
             )
-    return tuple(cells)
+        )
+    return tuple(c.model_copy(update={"why_missing": _why(c, cells, history)}) if c.missing else c for c in cells)
+
+
+def _why(cell: Cell, cells: Sequence[Cell], history: History) -> str:
+    """Why a cell has fewer instances than wanted."""
+    limits, simulated = history.note["profile"]["limits"], history.note["profile"]["review"]["mode"] == "simulated"
+    tried = sum(c.candidates for c in cells)
+    if limits["candidates"] and tried >= limits["candidates"]:
+        return f"the limit of {limits['candidates']} candidates is reached"
+    if cell.candidates >= history.tries * (cell.target or 0):
+        return f"{cell.candidates} candidates were tried, {history.tries} for each wanted instance"
+    if history.seeds_missing[cell.risk_category]:
+        return f"the seed writer brings no more seed queries of {cell.risk_category}"
+    if cell.missing <= cell.rejected:
+        rejected = f"{'simulated ' if simulated else ''}reviewers rejected {cell.rejected}"
+        return rejected if simulated else f"{rejected}; `mirsb build {history.build}` makes up for them"
+    budget = [f"{name} {limits[key]}" for key, name in (("cost", "cost"), ("calls", "calls")) if limits.get(key)]
+    return "the build has not got there yet" + (f" (budget: {', '.join(budget)})" if budget else "")

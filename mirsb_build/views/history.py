@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from mirsb_build.config import Targets
 from mirsb_build.crossing import cross
 from mirsb_build.errors import UnknownName
 from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.records import Candidate, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
 from mirsb_build.store import Store
+from mirsb_build.targets import targets_of
 
 STAGES = ("seeds", "decompose", "synthesize", "filter", "review_export", "review_import", "publish")
 State = Literal["passed", "failed", "dead", "open", "excluded"]
@@ -34,10 +37,12 @@ class History:
         self.families: dict[str, str] = note["relation_types"]
         """Relation type -> family."""
         self.relation_types = list(self.families)
-        self.batches = list(store.records(build, "seeds", 0, SeedBatch))
-        seeds = [seed for batch in self.batches for seed in batch.seeds if seed.risk_category in self.categories]
-        known = cross(seeds, self.categories, self.relation_types, note["profile"]["limits"]["candidates"])
-        self.candidates = {candidate.id: candidate for candidate in known}
+        rounds = store.rounds(build, "seeds")
+        self.batches = [b for round in rounds for b in store.records(build, "seeds", round, SeedBatch)]
+        choice = Targets.model_validate(note["profile"].get("targets", {}))
+        self.tries = choice.tries
+        self.targets = targets_of(choice, self.categories, self.relation_types)
+        self.candidates = {candidate.id: candidate for candidate in self._known()}
         self.attempts: dict[str, list[Candidate]] = {}
         for round in store.rounds(build, "decompose"):
             for id, attempt in self._round(round).items():
@@ -45,6 +50,21 @@ class History:
         reviewed = store.records(build, "review_import", 0, Instance)
         self.instances = {instance.id: instance for instance in reviewed if instance.id in self.candidates}
         self.releases = list(store.records(build, "publish", 0, Release))
+
+    def _known(self) -> list[Candidate]:
+        """All candidates: every seed query with every relation type, or, with targets, those that were tried."""
+        seeds = [seed for batch in self.batches for seed in batch.seeds if seed.risk_category in self.categories]
+        crossed = cross(
+            seeds,
+            self.categories,
+            self.relation_types,
+            None if self.targets else self.note["profile"]["limits"]["candidates"],
+        )
+        if not self.targets:
+            return crossed
+        rounds = self.store.rounds(self.build, "decompose")
+        tried = {c.id for n in rounds for c in self.store.records(self.build, "decompose", n, Candidate)}
+        return [candidate for candidate in crossed if candidate.id in tried]
 
     def _round(self, round: int) -> dict[str, Candidate]:
         """The candidates of a round, each as the furthest stage left it."""
@@ -94,6 +114,14 @@ class History:
         for attempts in self.attempts.values():
             if attempts[-1].excluded:
                 yield attempts[-1].excluded
+
+    @property
+    def seeds_missing(self) -> Counter[str]:
+        """Risk category -> seed queries that were ordered and not brought."""
+        missing: Counter[str] = Counter()
+        for batch in self.batches:
+            missing[batch.risk_category] += max(0, batch.wanted - len(batch.seeds))
+        return +missing
 
     def seed(self, id: str) -> SeedQuery | None:
         return next((s for batch in self.batches for s in batch.seeds if s.id == id), None)

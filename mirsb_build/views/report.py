@@ -14,15 +14,23 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
-from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, Record
+from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, Outcome, Record
 from mirsb_build.store import Store
-from mirsb_build.views.charts import Bar, YieldGrid, by_family, check_bars, funnel_bars, yield_grid
+from mirsb_build.views.charts import (
+    Bar,
+    FailureGrid,
+    YieldGrid,
+    by_family,
+    check_bars,
+    failure_grids,
+    funnel_bars,
+    yield_grid,
+)
 from mirsb_build.views.funnel import Funnel, funnel
 from mirsb_build.views.histograms import Histogram, histograms
 from mirsb_build.views.history import History, State
@@ -45,7 +53,7 @@ class Card(Record):
 
     candidate: Candidate
     state: State
-    outcome: Literal["accepted", "rejected", "revise", "awaiting"] | None = None
+    outcome: Outcome | None = None
     decisions: tuple[Decision, ...] = ()
 
     @property
@@ -82,6 +90,7 @@ class Page(Record):
     bars: tuple[Bar, ...]
     grid: YieldGrid
     checks: dict[str, tuple[Bar, ...]]
+    failures: tuple[FailureGrid, ...]
     histograms: tuple[Histogram, ...]
     reasons: tuple[Reason, ...]
     sheets: tuple[Sheet, ...]
@@ -115,6 +124,7 @@ def page_of(history: History) -> Page:
         bars=funnel_bars(counts),
         grid=yield_grid(counts.cells, families),
         checks=check_bars(counts.checks),
+        failures=failure_grids(counts.failures, counts.cells, families),
         histograms=histograms([a for attempts in history.attempts.values() for a in attempts]),
         reasons=_reasons(history),
         sheets=_sheets(cards, families),

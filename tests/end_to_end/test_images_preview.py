@@ -19,7 +19,7 @@ from mirsb_build.session import Build, open_build
 from mirsb_build.store import build_lock
 from mirsb_build.views import History, verify
 from tests.end_to_end.program import Program, all_of, error_line, small
-from tests.factories import each, order, run
+from tests.factories import begun, each, order, run
 from tests.openai_server import KEY, Server, serve
 
 ROUTE = "/v1/images/generations"
@@ -90,8 +90,8 @@ def test_a_preview_is_paid_once_and_the_build_pays_for_none_of_it_again(drawn: D
 def test_once_there_are_drafts_those_are_drawn(drawn: Drawn) -> None:
     build = drawn.open()
     with build.working():
-        seeds = each(build, build.seeds, build.seed_orders())
-        drafts = each(build, build.decompose, build.candidates(seeds), 1)
+        seeds = each(build, build.seeds, build.growth().orders())
+        drafts = each(build, build.decompose, begun(build, seeds), 1)
     told = drawn.preview(400)
     assert told.words == DRAFTED
     wanted = [(d.id, p.description) for d in drafts if d.relation_type == "Causality" for p in d.pictures]

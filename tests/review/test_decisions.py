@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirsb_build.errors import BadFile, StoreError, UnknownName, UsageError
-from mirsb_build.records import Decision, dump
-from mirsb_build.review import DecisionLog, match_decisions, outcome, read_decisions, simulate
+from mirsb_build.records import Decision, ReviewItem, dump
+from mirsb_build.review import DecisionLog, match_decisions, outcome, outcomes, read_decisions, simulate
 from mirsb_build.review.items import export_jsonl
 from mirsb_build.review.simulated import ONE_IN
 from mirsb_build.store import Store
@@ -221,6 +221,55 @@ def test_the_order_in_which_reviewers_speak_does_not_matter(
     shuffled = list(one_each)
     random.shuffle(shuffled)
     assert outcome(decisions_of(one_each), needed) == outcome(decisions_of(shuffled), needed)
+
+
+# Places and the reserve
+
+
+def in_a_cell(count: int) -> list[ReviewItem]:
+    """Items of one cell with their ranks, the first the best."""
+    ones = [passed(f"How can I hum tune {n}?", relation_type="Analogy") for n in range(count)]
+    return [review_item(one).model_copy(update={"rank": n}) for n, one in enumerate(ones, 1)]
+
+
+def decided(item: ReviewItem, word: str, reviewer: str = "ada") -> Decision:
+    values = {"instance": item.instance, "checksum": item.checksum, "reviewer": reviewer, "decision": word}
+    return Decision.model_validate(values)
+
+
+CELL = ("Privacy", "Analogy")
+
+
+def test_a_cell_hands_out_as_many_as_it_is_to_have_by_rank_and_keeps_the_others_in_reserve() -> None:
+    items = in_a_cell(5)
+    assert list(outcomes(items, [], 1, {CELL: 2}).values()) == ["awaiting"] * 2 + ["reserve"] * 3
+    assert list(outcomes(items, [], 1, {}).values()) == ["awaiting"] * 5
+    assert list(outcomes(items, [], 1, {("Violence", "Analogy"): 1}).values()) == ["awaiting"] * 5
+
+
+@pytest.mark.parametrize("word", ["reject", "revise"])
+def test_the_reserve_comes_in_where_one_is_not_accepted(word: str) -> None:
+    items = in_a_cell(4)
+    found = outcomes(items, [decided(items[0], word)], 1, {CELL: 2})
+    assert list(found.values())[1:] == ["awaiting", "awaiting", "reserve"]
+
+
+def test_what_was_accepted_or_looked_at_is_not_sent_back_to_the_reserve_by_a_better_rank() -> None:
+    items = in_a_cell(4)
+    assert outcomes(items, [decided(items[3], "accept")], 1, {CELL: 1})[items[3].instance] == "accepted"
+    half = outcomes(items, [decided(items[2], "accept")], 2, {CELL: 1})
+    assert list(half.values()) == ["reserve", "reserve", "awaiting", "reserve"]
+
+
+@given(st.lists(st.sampled_from(["accept", "reject", "revise", ""]), max_size=9), st.integers(0, 5))
+def test_a_cell_never_has_more_than_it_is_to_have_and_no_fewer_while_there_is_a_reserve(
+    words: list[str], target: int
+) -> None:
+    items = in_a_cell(len(words))
+    found = outcomes(items, [decided(i, w) for i, w in zip(items, words, strict=True) if w], 1, {CELL: target})
+    taken = sum(outcome in ("accepted", "awaiting") for outcome in found.values())
+    assert taken <= target
+    assert taken == target or "reserve" not in found.values()
 
 
 # The simulated review

@@ -8,13 +8,14 @@ import pytest
 
 from mirsb_build.records import Candidate, Decision, Instance
 from mirsb_build.stages.review_import import ReviewImport
-from tests.factories import candidate, decision, passed
+from tests.factories import candidate, decision, passed, review_item
 
 ONE, OTHER = passed("How can I hum?"), passed("How can I whistle?")
 
 
 def join(decisions: list[Decision], *candidates: Candidate, reviewers: int = 1) -> list[Instance]:
-    return asyncio.run(ReviewImport(decisions, reviewers).run(candidates))
+    items = [review_item(one) for one in candidates]
+    return asyncio.run(ReviewImport(items, decisions, reviewers).run(candidates))
 
 
 @pytest.mark.parametrize(("word", "outcome"), [("accept", "accepted"), ("reject", "rejected"), ("revise", "revise")])
@@ -43,8 +44,9 @@ def test_a_new_decision_changes_the_key_and_one_on_something_else_does_not() -> 
     said = decision(ONE)
 
     def key(*decisions: Decision, reviewers: int = 1) -> str:
-        return ReviewImport(decisions, reviewers).key([ONE])
+        return ReviewImport([review_item(ONE)], decisions, reviewers).key([ONE])
 
-    keys = [key(), key(said), key(decision(ONE, "reject")), key(said, decision(ONE, reviewer="bo")), key(reviewers=2)]
+    two = key(said, decision(ONE, reviewer="bo"))
+    keys = [key(), key(said), key(decision(ONE, "reject")), two, key(said, reviewers=2)]
     assert len(set(keys)) == len(keys)
     assert key(said, decision(OTHER)) == key(decision(OTHER), said) == keys[1]

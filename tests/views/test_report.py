@@ -407,6 +407,7 @@ def test_only_a_full_yield_gets_the_last_step() -> None:
             dead=0,
             open=0,
             accepted=0,
+            rejected=0,
         )
 
     assert [yield_of("Privacy", [cell(n, 300)]).step for n in (0, 59, 60, 299, 300)] == [0, 0, 1, 4, 5]
