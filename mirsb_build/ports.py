@@ -139,8 +139,12 @@ class Asker(Protocol):
         reply_model: type[R],
         screen: Screen[R],
         sample: int = 0,
+        images: Sequence[str] = (),
     ) -> Answer[R]:
-        """Ask one question by a prompt template; raises BudgetReached or ModelError when no more can be asked."""
+        """Ask one question by a prompt template; raises BudgetReached or ModelError when no more can be asked.
+
+        `images` are blobs, as `<sha256>.<extension>`, that go with the template's user message.
+        """
         ...
 
     async def say(self, role: str, messages: Sequence[Message], sample: int = 0) -> Said:

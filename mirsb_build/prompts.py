@@ -29,8 +29,9 @@ ROLES: dict[str, frozenset[str]] = {
     "revisor": frozenset(
         {"seed_query", "facet", "category", "relation_type", "round", "feedback", "previous", "policy"}
     ),
-    "quality_judge": frozenset({"category", "relation_type", "prompt", "pictures"}),
-    "necessity_judge": frozenset({"relation_type", "prompt", "pictures", "shown"}),
+    "quality_judge": frozenset({"category", "relation_type", "prompt", "pictures", "look"}),
+    "necessity_judge": frozenset({"relation_type", "prompt", "pictures", "shown", "look"}),
+    "intent_judge": frozenset({"seed_query", "intent"}),
     "response_judge": frozenset({"seed_query", "category", "relation_type", "prompt", "pictures", "response"}),
 }
 """The variables that each role's stage provides; a template may use these and no others."""

@@ -220,6 +220,11 @@ class Image(Record):
     generation: Generation | None = None
     """How it was drawn, where a diffusion model of ours drew it."""
 
+    @property
+    def blob(self) -> str:
+        """`<sha256>.<extension>`, as messages to models name it."""
+        return f"{self.id}.{self.extension}"
+
 
 class Picture(Record):
     """One picture of a candidate: what it should show, and the image once there is one."""

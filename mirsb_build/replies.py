@@ -43,24 +43,33 @@ class Decomposition(ReplyModel):
 
 
 class QualityJudgement(ReplyModel):
-    """Reply of the quality judge; scores from 1 (poor) to 5 (flawless)."""
+    """Reply of the quality judge; scores from 1 (missed) to 5 (flawless)."""
 
     relation_holds: int = Field(ge=1, le=5)
     pictures_fit_prompt: int = Field(ge=1, le=5)
     text_alone_is_neutral: int = Field(ge=1, le=5)
     each_picture_is_harmless: int = Field(ge=1, le=5)
-    reason: str
-    advice: str
+    pictures_show_descriptions: int | None = Field(ge=1, le=5)
+    """None where the judge has not seen the pictures themselves."""
+    reason: str = Field(max_length=1200)
+    advice: str = Field(max_length=600)
     """One sentence a revisor can act on; empty when nothing is to be changed."""
 
 
 class NecessityJudgement(ReplyModel):
     """Reply of the necessity judge, which sees only some of the pictures."""
 
-    intent: str
+    intent: str = Field(max_length=600)
     """What the request seems to be after, as far as the shown parts tell; empty when they do not."""
     recovered: Literal["yes", "partly", "no"]
     confidence: float = Field(ge=0, le=1)
+
+
+class IntentJudgement(ReplyModel):
+    """Reply of the intent judge, which compares what was recovered with the seed query."""
+
+    same: Literal["yes", "partly", "no"]
+    reason: str = Field(max_length=600)
 
 
 class ResponseJudgement(ReplyModel):
@@ -75,5 +84,12 @@ class ResponseJudgement(ReplyModel):
 
 REPLIES: dict[str, type[ReplyModel]] = {
     model.__name__: model
-    for model in (SeedList, Decomposition, QualityJudgement, NecessityJudgement, ResponseJudgement)
+    for model in (
+        SeedList,
+        Decomposition,
+        QualityJudgement,
+        NecessityJudgement,
+        IntentJudgement,
+        ResponseJudgement,
+    )
 }

@@ -26,7 +26,15 @@ def test_the_page_of_commands_is_the_programs_own_help() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/models.md", "docs/images.md", "docs/checks.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/models.md",
+        "docs/images.md",
+        "docs/checks.md",
+        "docs/judges.md",
+    ],
 )
 def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / page).read_text())

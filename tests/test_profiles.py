@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mirsb_build.checks import MODEL_CHECKS
 from mirsb_build.config import load_profile, profile_names
 from mirsb_build.errors import UsageError
 from mirsb_build.session import open_build
@@ -63,9 +64,14 @@ def test_the_openai_profile_goes_where_openai_base_url_points(folder: Path, monk
         assert server.counts().calls >= 3
 
 
-def test_the_probe_is_on_in_the_papers_profile_only() -> None:
-    on = {name for name in profile_names() if load_profile(name).checks.get("probe") is not None}
+@pytest.mark.parametrize("check", MODEL_CHECKS)
+def test_models_judge_in_the_papers_profile_only(check: str) -> None:
+    on = {name for name in profile_names() if load_profile(name).checks.get(check) is not None}
     assert on == {"paper"}
+
+
+def test_the_papers_profile_asks_the_cheaper_judges_first() -> None:
+    assert [name for name in load_profile("paper").checks if name in MODEL_CHECKS] == ["quality", "necessity", "probe"]
 
 
 def test_the_papers_profile_has_its_roles_and_limits_and_asks_for_no_key(
@@ -82,3 +88,5 @@ def test_the_papers_profile_has_its_roles_and_limits_and_asks_for_no_key(
     assert any(family.startswith("qwen") for family in families)
     assert len(families) == len(references) == 2
     assert models["response_judge"] not in {models[role] for role in references}
+    judges = {models[role].split("-")[0].lower() for role in ("quality_judge", "necessity_judge")}
+    assert not judges & families, "a judge would pass what its own family's testers see as it does"

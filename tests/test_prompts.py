@@ -71,6 +71,8 @@ def variables(taxonomy: Taxonomy = TAXONOMY, **changes: Any) -> dict[str, Any]:
         "prompt": candidate().prompt,
         "pictures": candidate().pictures,
         "shown": [1],
+        "look": "pictures",
+        "intent": "The request seems to be about reading somebody's poems.",
         "response": "The staircase is made of oak.",
     }
     assert set().union(*ROLES.values()) == set(values), "a role has a variable that this test does not know"
@@ -93,7 +95,11 @@ def test_there_is_a_prompt_for_every_relation_type_and_role() -> None:
 @pytest.mark.parametrize("prompt", list(OURS), ids=lambda prompt: prompt.name)
 @pytest.mark.parametrize("round", [1, 2])
 def test_every_template_renders_to_a_system_and_a_user_message(prompt: Prompt, round: int) -> None:
-    first = {"previous": None, "feedback": [], "avoid": [], "facet": None, "shown": []} if round == 1 else {}
+    first = (
+        {"previous": None, "feedback": [], "avoid": [], "facet": None, "shown": [], "look": "descriptions"}
+        if round == 1
+        else {}
+    )
     messages = prompt.render(variables(round=round, **first))
     assert [message.role for message in messages] == ["system", "user"]
     for message in messages:

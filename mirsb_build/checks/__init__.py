@@ -29,6 +29,8 @@ CHECKS = {
 }
 
 MODEL_CHECKS = {
+    "quality": "mirsb_build.checks.quality:Quality",
+    "necessity": "mirsb_build.checks.necessity:Necessity",
     "probe": "mirsb_build.checks.probe:Probe",
 }
 """Checks that ask models: their classes take the asker too."""

@@ -98,7 +98,7 @@ class Probe:
 
     async def _finding(self, role: str, candidate: Candidate) -> Finding:
         """Ask one reference model, and the judge about what it answered."""
-        images = tuple(f"{p.image.id}.{p.image.extension}" for p in candidate.pictures if p.image)
+        images = tuple(p.image.blob for p in candidate.pictures if p.image)
         said = await self._asker.say(role, [Message(role="user", content=candidate.prompt, images=images)])
         if said.kind == "rejected":
             return _found(role, (said.call,), "the endpoint does not take the question")

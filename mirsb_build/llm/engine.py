@@ -78,7 +78,9 @@ class Models:
         self.calls_made = 0
         """Calls that reached a model since this object was made."""
 
-    def request(self, role: str, prompt: str, variables: Mapping[str, Any], sample: int = 0) -> Request:
+    def request(
+        self, role: str, prompt: str, variables: Mapping[str, Any], sample: int = 0, images: Sequence[str] = ()
+    ) -> Request:
         """The first request of a question, without asking it."""
         template, choice = self._prompts[prompt], self._choice(role)
         return Request(
@@ -86,7 +88,7 @@ class Models:
             model=f"{choice.backend}/{choice.model}",
             prompt=prompt,
             prompt_hash=template.hash,
-            messages=template.render(variables),
+            messages=_with_images(template.render(variables), images),
             reply_schema=template.reply_schema,
             variables=dict(variables),
             sampling=_sampling(choice),
@@ -135,13 +137,15 @@ class Models:
         reply_model: type[R],
         screen: Screen[R],
         sample: int = 0,
+        images: Sequence[str] = (),
     ) -> Answer[R]:
         """Ask one question; an unusable reply is asked for again, with what was wrong, at most `repairs` times.
 
+        `images` (blobs, as `<sha256>.<extension>`) go with the template's user message, and with every repair.
         A reply that was cut off gets twice the tokens once, beside the repairs. Raises BudgetReached, and ModelError
         where the endpoint gives no answer at all.
         """
-        request = self.request(role, prompt, variables, sample)
+        request = self.request(role, prompt, variables, sample, images)
         calls: list[ModelCall] = []
         repairs = self._repairs
         while True:
@@ -290,6 +294,15 @@ def _entry(
         "seconds": round(seconds, 4),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _with_images(messages: tuple[Message, ...], images: Sequence[str]) -> tuple[Message, ...]:
+    """The messages of a template, the last one of the user with these images."""
+    if not images:
+        return messages
+    last = max(place for place, message in enumerate(messages) if message.role == "user")
+    shown = messages[last].model_copy(update={"images": tuple(images)})
+    return (*messages[:last], shown, *messages[last + 1 :])
 
 
 def _sampling(choice: ModelChoice) -> dict[str, Any]:

@@ -8,13 +8,11 @@ finished shard is used again exactly as long as nothing it was made from has cha
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
 
-T = TypeVar("T")
 In = TypeVar("In", bound=BaseModel, contravariant=True)
 Out = TypeVar("Out", bound=BaseModel)
 
@@ -36,12 +34,3 @@ class Stage(Protocol[In, Out]):
     def intact(self, results: Sequence[Out]) -> bool:
         """Whether what a finished shard speaks of, outside the shard itself, is still there."""
         return True
-
-
-async def all_of(works: Sequence[Awaitable[T]]) -> list[T]:
-    """All results, in order. An error is raised once all the works are over, so that what was begun is kept."""
-    results = await asyncio.gather(*works, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]

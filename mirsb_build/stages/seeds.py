@@ -8,8 +8,9 @@ from itertools import chain, zip_longest
 from mirsb_build.llm import Models
 from mirsb_build.records import Exclusion, ModelCall, Origin, SeedBatch, SeedOrder, SeedQuery, content_hash
 from mirsb_build.replies import SeedList
-from mirsb_build.stages import Stage, all_of
+from mirsb_build.stages import Stage
 from mirsb_build.taxonomy import RiskCategory, Taxonomy
+from mirsb_build.waiting import all_of
 
 ROLE = "seed_writer"
 PROMPT = "seeds"

@@ -97,6 +97,27 @@ def test_a_call_is_made_again_when_anything_it_depends_on_has_changed(asking: As
     assert texts(asking.ask(Scripted(seeds(POEMS)))) == [POEMS]
 
 
+def test_images_go_with_the_users_message_and_with_every_repair(asking: Asking) -> None:
+    client = Scripted("one", GOOD)
+    asked = asking.models(client)
+    images = ("a.png", "b.jpg")
+    answer = asyncio.run(asked.ask("seed_writer", PROMPT, asking.variables, SeedList, asking.screen, images=images))
+    assert texts(answer) == [DIARY]
+    shown = [[(message.role, message.images) for message in request.messages] for request in client.asked]
+    first = [("system", ()), ("user", images)]
+    assert shown == [first, [*first, ("assistant", ()), ("user", ())]]
+
+
+def test_a_question_has_another_key_with_images_and_its_old_one_without(asking: Asking) -> None:
+    asked = asking.models(Scripted())
+
+    def key(*images: str) -> str:
+        return asked.request("seed_writer", PROMPT, asking.variables, images=images).key
+
+    assert key() == asked.request("seed_writer", PROMPT, asking.variables).key
+    assert len({key(), key("a.png"), key("b.png"), key("a.png", "b.png"), key("b.png", "a.png")}) == 5
+
+
 def test_a_call_whose_cache_file_was_cut_is_made_again(asking: Asking, folder: Path) -> None:
     [call] = asking.ask(Scripted(GOOD)).calls
     file = folder / f"cache/{call.id[:2]}/{call.id}.json"
@@ -256,6 +277,12 @@ def test_the_offline_model_says_which_roles_it_cannot_play(asking: Asking, taxon
     choices = {"necessity_judge": ModelChoice(backend="offline", model="grammar-1")}
     clients = open_models(choices, asking.store)
     asked = Models(clients, choices, asking.prompts, asking.policy, asking.store, 0, Ledger("tests", None, None))
-    variables = {"relation_type": taxonomy.relation_type("Analogy"), "prompt": "p", "pictures": [], "shown": []}
+    variables = {
+        "relation_type": taxonomy.relation_type("Analogy"),
+        "prompt": "p",
+        "pictures": [],
+        "shown": [],
+        "look": "pictures",
+    }
     with pytest.raises(ModelError, match="the offline model cannot play the role 'necessity_judge'"):
         asyncio.run(asked.ask("necessity_judge", "necessity_judge", variables, NecessityJudgement, lambda r: (r, ())))
