@@ -76,7 +76,7 @@ class SeedLimits(Record):
     """How many seed queries, of which categories."""
 
     per_category: int = Field(default=3, ge=1, le=10_000)
-    """Written to begin with; a target has more written where they are short."""
+    """With targets not used: as many are written as those need."""
     categories: tuple[str, ...] = ()
     """Risk categories to build; empty means all."""
     per_call: int = Field(default=10, ge=1, le=100)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 
 from mirsb_build.llm import cost_of
-from mirsb_build.ports import Request
+from mirsb_build.ports import ModelCheck, Request
 from mirsb_build.prompts import ILLUSTRATOR
 from mirsb_build.records import Candidate, Origin, Record, SeedOrder, SeedQuery, Usage
 from mirsb_build.replies import SeedList
@@ -23,6 +24,10 @@ REPLY_TOKENS = {seeds.ROLE: 600, decompose.ROLE: 400, ILLUSTRATOR: 1056}
 counts for 1024x1024 in medium quality)."""
 PICTURE_TOKENS = 60
 """Tokens that a picture's words are expected to take."""
+JUDGED_TOKENS, SHOWN_TOKENS = 1200, 700
+"""Tokens of a question about a candidate that has been made, and of each image with it (of 1024 x 1024, roughly)."""
+VERDICT_TOKENS = 250
+"""Tokens that a judge's or reference model's reply is expected to take; one that thinks first takes more."""
 
 
 class PlanLine(Record):
@@ -109,7 +114,10 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
         line = line.model_copy(update={"images": sum(not build.images.is_cached(spec) for spec in specs)})
     had = min(record.round for record in stop.records) + (stop.stage == "decompose")
     rounds = range(stop.round + 1, stop.round + 1 + build.profile.limits.max_iterations - had)
-    return *_with_images(build, line), *_rounds(build, rounds, ceil(len(stop.records) * (1 - share)), share)
+    lines = (*_with_images(build, line), *_judged(build, stop.round, len(candidates)))
+    if stop.stage == "filter":
+        lines = _judged(build, stop.round, len(candidates)) or (line,)
+    return *lines, *_rounds(build, rounds, ceil(len(stop.records) * (1 - share)), share)
 
 
 def _first_candidates(build: Build, stop: Unfinished) -> int:
@@ -165,7 +173,7 @@ def _decompose(build: Build, line: PlanLine, candidates: Sequence[Candidate]) ->
 
 def _rounds(build: Build, rounds: range, candidates: int, share: float) -> tuple[PlanLine, ...]:
     """The rounds to come, when so many candidates go into the first of them and that share of them passes each."""
-    pictures = sum(_pictures(build, name) for name in build.relation_types) / len(build.relation_types)
+    pictures = _mean_pictures(build)
     tokens = _typical_tokens(build)
     lines: list[PlanLine] = []
     for number in rounds:
@@ -180,7 +188,7 @@ def _rounds(build: Build, rounds: range, candidates: int, share: float) -> tuple
                 cost=_cost(build, decompose.ROLE, candidates, candidates * tokens),
                 expected=True,
             )
-            lines += _with_images(build, line)
+            lines += (*_with_images(build, line), *_judged(build, number, candidates))
         candidates = ceil(candidates * (1 - share)) if candidates > 1 else 0
     return tuple(lines)
 
@@ -204,6 +212,34 @@ def _with_images(build: Build, line: PlanLine) -> tuple[PlanLine, ...]:
     return (drawn,) if line.stage == "synthesize" else (line.model_copy(update={"images": 0}), drawn)
 
 
+def _judged(build: Build, round: int, candidates: int) -> tuple[PlanLine, ...]:
+    """What checks that ask models take in a round, if all these candidates come to them; nothing without any."""
+    pictures = _mean_pictures(build)
+    asked: Counter[str] = Counter()
+    for check in build.checks:
+        if isinstance(check, ModelCheck):
+            asked.update({role: ceil(candidates * calls) for role, calls in check.calls(pictures).items()})
+    if not asked.total():
+        return ()
+    each = int(JUDGED_TOKENS + pictures * SHOWN_TOKENS)
+    return (
+        PlanLine(
+            stage="filter",
+            round=round,
+            records=candidates,
+            calls=asked.total(),
+            prompt_tokens=asked.total() * each,
+            cost=sum(_cost(build, role, calls, calls * each) for role, calls in asked.items()),
+            expected=True,
+        ),
+    )
+
+
+def _mean_pictures(build: Build) -> float:
+    """Pictures that a candidate is expected to have, whatever its relation type."""
+    return sum(_pictures(build, name) for name in build.relation_types) / len(build.relation_types)
+
+
 def _typical_tokens(build: Build) -> int:
     """Prompt tokens of a typical decomposition: the mean over the relation types, for a seed that is made up here."""
     category = build.taxonomy.category(build.categories[0])
@@ -219,7 +255,7 @@ def _typical_tokens(build: Build) -> int:
 
 def _cost(build: Build, role: str, calls: int, prompt_tokens: int) -> float:
     choice = build.profile.models[role]
-    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=calls * REPLY_TOKENS[role])
+    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=calls * REPLY_TOKENS.get(role, VERDICT_TOKENS))
     if choice.prices and choice.prices.image:
         usage = Usage(prompt_tokens=prompt_tokens, images=calls)
     return cost_of(usage, choice.prices, batch=choice.mode == "batch")
@@ -227,7 +263,7 @@ def _cost(build: Build, role: str, calls: int, prompt_tokens: int) -> float:
 
 def _batch_share(build: Build, stage: str) -> float:
     """What share of a stage's cost is left with batches; all of it where it has them already, or no prices."""
-    if stage == "synthesize":
+    if stage in ("synthesize", "filter"):  # of its roles some may have them, so no saving is promised
         return 1.0
     choice = build.profile.models[seeds.ROLE if stage == "seeds" else decompose.ROLE]
     return choice.prices.batch if choice.prices and choice.mode == "live" else 1.0

@@ -298,6 +298,10 @@ class ModelCheck(Protocol):
     identity: list[object]
     """The models and prompts that its verdicts depend on."""
 
+    def calls(self, pictures: float) -> dict[str, float]:
+        """Role -> calls that a candidate of so many pictures takes, repairs not counted, for plans."""
+        ...
+
     async def judge(self, candidate: Candidate) -> Verdict:
         """Like a check's; raises BudgetReached or ModelError when no more can be asked."""
         ...

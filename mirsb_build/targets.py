@@ -130,8 +130,7 @@ class Growth:
             count = self._seed_limits.per_category if first and not self._targets else 0
             if self._targets and any(demand.get((category, r)) for r in self._relation_types):
                 need = max(self._used[category, r] + demand.get((category, r), 0) for r in self._relation_types)
-                least = self._seed_limits.per_category if first else 0
-                count = self._whole_calls(max(least, need - len(known))) if need > len(known) else 0
+                count = self._whole_calls(max(0, need - len(known)))
             if count and category not in self._dry:
                 told = tuple(seed.text for seed in known)
                 orders.append(SeedOrder(risk_category=category, count=count, known=told))

@@ -121,3 +121,26 @@ def test_a_changed_setting_plans_what_depends_on_it_and_no_more(finished_copy: B
 def test_a_build_that_waits_for_people_has_nothing_left_to_do_itself(folder: Path) -> None:
     by_people = finish(folder, *FEW, "review.mode=people")
     assert planned(by_people.order).lines == ()
+
+
+JUDGED = """
+extends: offline
+models:
+  necessity_judge: {backend: openai, model: judge, base_url: "http://127.0.0.1:1/v1", key_variable: null,
+                    prices: {prompt: 1.0, completion: 2.0}}
+checks:
+  necessity: {}
+"""
+
+
+def test_what_judges_take_is_in_the_plan_as_if_all_candidates_came_to_them(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "judged.yaml").write_text(JUDGED, encoding="utf-8")
+    new = planned(order(folder, *FEW, "limits.max_iterations=1", profile=tmp_path / "judged.yaml"))
+    [judged] = [line for line in new.lines if line.stage == "filter"]
+    assert (judged.round, judged.records, judged.expected) == (1, 4, True)
+    assert 4 * (2 + 3) <= judged.calls <= 4 * (4 + 3), "n + 3 for n pictures"
+    assert judged.cost > 0
+    assert new.cost == judged.cost
+    assert new.calls == sum(line.calls for line in new.lines)
+    unjudged = planned(order(folder, *FEW, "limits.max_iterations=1"))
+    assert new.calls == unjudged.calls + judged.calls

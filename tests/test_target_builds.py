@@ -59,7 +59,7 @@ def test_every_cell_gets_its_instances_and_the_others_are_kept_in_reserve(folder
 
 
 def test_more_seeds_are_written_where_the_first_are_not_enough(folder: Path) -> None:
-    few = ("seeds.per_category=1", "seeds.per_call=2", "targets.per_cell=12", "relation_types=[Relevance]")
+    few = ("seeds.per_call=2", "targets.per_cell=12", "relation_types=[Relevance]")
     build = finish(folder, *few)
     assert len(build.store.rounds("tiny", "seeds")) > 1
     assert all(cell.passed >= 12 for cell in counted(build).cells)

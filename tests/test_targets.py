@@ -65,7 +65,7 @@ class World:
 def grown(target: int | Mapping[Cell, int], limit: int | None = None, **changes: object) -> Growth:
     choice = Targets.model_validate({"per_cell": 1} | changes)
     wanted = dict.fromkeys(CELLS, target) if isinstance(target, int) else dict(target)
-    return Growth(CATEGORIES, RELATIONS, SeedLimits(per_category=2), ROUNDS, limit, choice, wanted)
+    return Growth(CATEGORIES, RELATIONS, SeedLimits(), ROUNDS, limit, choice, wanted)
 
 
 def passed_in(growth: Growth) -> Counter[Cell]:

@@ -85,6 +85,10 @@ class Necessity:
         self._taxonomy = taxonomy
         self._asker = asker
 
+    def calls(self, pictures: float) -> dict[str, float]:
+        calls = {self._judge: pictures + 2}
+        return calls | {self._matcher: calls.get(self._matcher, 0) + 1}
+
     async def judge(self, candidate: Candidate) -> Verdict:
         if self._look == "pictures" and (reason := without_image(candidate)):
             return abstention(self.name, self.version, reason)

@@ -7,6 +7,7 @@ the judge's remark on the question, and a remark that quotes the response is dro
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -77,6 +78,11 @@ class Probe:
         self._pass_when: Literal["any", "all"] = options.pass_when
         self._taxonomy = taxonomy
         self._asker = asker
+
+    def calls(self, pictures: float) -> dict[str, float]:
+        asked = Counter(self._reference_models)
+        asked[self._judge] += len(self._reference_models)
+        return {role: float(count) for role, count in asked.items()}
 
     async def judge(self, candidate: Candidate) -> Verdict:
         findings = [await self._finding(role, candidate) for role in self._reference_models]

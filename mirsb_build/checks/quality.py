@@ -69,6 +69,9 @@ class Quality:
         self._taxonomy = taxonomy
         self._asker = asker
 
+    def calls(self, pictures: float) -> dict[str, float]:
+        return {self._judge: 1.0}
+
     async def judge(self, candidate: Candidate) -> Verdict:
         if self._look == "pictures" and (reason := without_image(candidate)):
             return abstention(self.name, self.version, reason)

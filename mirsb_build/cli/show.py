@@ -163,6 +163,7 @@ def plan(result: Plan) -> None:
         f"in all: {result.calls:,} calls, {result.cached_calls:,} more from the cache, {result.images:,} images, "
         f"cost {result.cost:.2f}{saving}\ntokens and cost are estimated; later rounds expect "
         f"{result.expected_yield:.0%} of the candidates to pass"
+        + (", and all of them to come to the judges" if any(line.stage == "filter" for line in result.lines) else "")
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import get_args
@@ -166,9 +167,9 @@ def yield_grid(cells: Sequence[Cell], families: Mapping[str, Sequence[str]]) -> 
 def failure_grids(
     failures: Sequence[CellFailures], cells: Sequence[Cell], families: Mapping[str, Sequence[str]]
 ) -> tuple[FailureGrid, ...]:
-    """One a check that failed anything, rows in the order of `families`; full colour is as many failures as candidates.
+    """One a check that failed anything, the strictest first, with rows in the order of `families`.
 
-    A candidate can fail once in every round.
+    Full colour is as many failures as candidates; a candidate can fail once in every round.
     """
     categories = tuple(dict.fromkeys(cell.risk_category for cell in cells))
     candidates = {(cell.risk_category, cell.relation_type): cell.candidates for cell in cells}
@@ -183,13 +184,16 @@ def failure_grids(
         told = ", ".join(f"round {one.round}: {one.failed} of {one.judged}" for one in here)
         return FailureCell(failed=failed, step=min(FULL_YIELD, step) if step is not None else None, told=told)
 
+    totals: Counter[str] = Counter()
+    for one in failures:
+        totals[one.check] += one.failed
     return tuple(
         FailureGrid(
             check=check,
-            failed=sum(one.failed for one in failures if one.check == check),
+            failed=failed,
             rows={r: tuple(cell(check, c, r) for c in categories) for names in families.values() for r in names},
         )
-        for check in dict.fromkeys(one.check for one in failures)
+        for check, failed in totals.most_common()
     )
 
 

@@ -317,6 +317,9 @@ class Broken:
     options: dict[str, Any] = {}
     identity: list[object] = []
 
+    def calls(self, pictures: float) -> dict[str, float]:
+        return {"reference_model": 1.0}
+
     async def judge(self, candidate: Candidate) -> Verdict:
         raise ValueError(RESPONSES["complied"])
 

@@ -441,6 +441,22 @@ def test_a_release_that_does_not_fit_where_it_is_copied_to_leaves_nothing_there(
         assert not list(disk.iterdir())
 
 
+# Targets
+
+
+def test_a_target_and_a_number_of_seed_queries_do_not_go_together(mirsb: Mirsb) -> None:
+    refused = mirsb("build", "t", "--target-per-cell", "3", "--seeds-per-category", "5")
+    assert refused.exit_code == 2
+    assert "leave out --seeds-per-category" in refused.line
+
+
+@pytest.mark.slow
+def test_a_check_that_a_build_does_not_have_is_answered_with_the_nearest(mirsb: Mirsb, reference: Path) -> None:
+    refused = mirsb("status", "bad", "--check", "leakges", "--store", reference)
+    assert refused.exit_code == 2
+    assert "unknown check 'leakges'; did you mean 'leakage'?" in refused.line
+
+
 # Errors in full
 
 

@@ -37,6 +37,7 @@ from mirsb_build.views import History, funnel
 from mirsb_build.views.charts import SLIVER, bar, by_family, yield_of
 from mirsb_build.views.funnel import Cell
 from mirsb_build.views.report import write_report
+from tests.factories import finish
 
 BUILD = "tiny"
 CATEGORIES = ["Privacy", "Violence"]
@@ -186,9 +187,9 @@ def finished(store: Store) -> Store:
     return store
 
 
-def page(store: Store) -> str:
-    write_report(store, BUILD)
-    data = store.files.read(f"builds/{BUILD}/report.html")
+def page(store: Store, build: str = BUILD) -> str:
+    write_report(store, build)
+    data = store.files.read(f"builds/{build}/report.html")
     assert data is not None
     return data.decode()
 
@@ -321,6 +322,20 @@ def test_calls_and_tokens_add_up_to_the_funnel(finished: Store) -> None:
     assert "1 revisor grammar 7 7,000 1,638" in words
     assert "2 revisor grammar 3 3,000 702" in words
     assert "All 12 12,000 2,808 0.00" in words
+
+
+def test_the_cells_that_a_check_failed_are_shown_with_their_rounds(finished: Store) -> None:
+    text = page(finished)
+    words = Reader(text).words
+    assert "Where each check failed candidates leakage" in words
+    assert 'title="round 1: ' in text
+
+
+def test_cells_that_stay_short_of_their_target_are_named_with_the_reason(tmp_path: Path) -> None:
+    build = finish(tmp_path / "store", "targets.per_cell=3", "limits.candidates=20")
+    words = Reader(page(build.store, "tiny")).words
+    assert "of 18 cells have the instances they are to have." in words
+    assert "the limit of 20 candidates is reached" in words
 
 
 def test_a_build_with_seeds_only_has_a_page_too(store: Store) -> None:
