@@ -29,6 +29,12 @@ def test_there_is_a_profile_without_a_key_one_for_openai_and_one_of_the_paper() 
     assert {"offline", "openai", "paper"} <= set(profile_names())
 
 
+def test_the_published_profile_asks_for_the_published_counts(folder: Path) -> None:
+    build = open_build(order(folder, profile="published"))
+    assert sum(load_profile("published").targets.relation_types.values()) == 2676
+    assert set(load_profile("published").targets.relation_types) == set(build.taxonomy.relation_types)
+
+
 def test_the_openai_profile_needs_a_key_and_nothing_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError, match="needs the environment variable OPENAI_API_KEY; set it, or use --profile"):
