@@ -71,9 +71,9 @@ def test_the_openai_profile_goes_where_openai_base_url_points(folder: Path, monk
 
 
 @pytest.mark.parametrize("check", MODEL_CHECKS)
-def test_models_judge_in_the_papers_profile_only(check: str) -> None:
+def test_models_judge_where_the_papers_method_is_followed(check: str) -> None:
     on = {name for name in profile_names() if load_profile(name).checks.get(check) is not None}
-    assert on == {"paper"}
+    assert on == {"paper", "published"}
 
 
 def test_the_papers_profile_asks_the_cheaper_judges_first() -> None:
