@@ -8,10 +8,10 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from PIL import Image as PillowImage
 from pydantic import Field
 
 from mirsb_build.checks.missing import abstention, lacking
+from mirsb_build.checks.shown import in_colours
 from mirsb_build.checks.words import Sign, WordRules, stems, words
 from mirsb_build.packages import installed
 from mirsb_build.ports import Evidence, Pixels
@@ -120,16 +120,11 @@ def _pictures(places: Sequence[int]) -> str:
 
 def _readable(pixels: Pixels, side: int) -> Pixels:
     """The picture in RGB, on white where it is transparent, no longer than `side`."""
-    if pixels.mode.startswith(("I", "F")):  # one channel beyond 8 bits: its own range of tones
-        tones = np.nan_to_num(np.asarray(pixels, dtype=np.float64))
-        spread = float(np.ptp(tones)) or 1.0
-        pixels = PillowImage.fromarray(((tones - tones.min()) / spread * 255).astype(np.uint8))
+    pixels = in_colours(pixels)
     if max(pixels.size) > side:
-        pixels = pixels.convert("RGBA" if "A" in pixels.getbands() or "transparency" in pixels.info else "RGB")
         pixels = pixels.reduce(max(1, max(pixels.size) // (2 * side)))
         pixels.thumbnail((side, side))
-    rgba = pixels.convert("RGBA")
-    return PillowImage.alpha_composite(PillowImage.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return pixels
 
 
 def _nearly(sign: Sign, lines: Iterable[str]) -> bool:
