@@ -67,7 +67,7 @@ def coherence(pixels: Pixels) -> float:
 def repetition(pixels: Pixels) -> float:
     """How far the picture repeats itself side by side or one below the other, 0 (nowhere) to 1 (tiles of one picture).
 
-    Correlation of its edges with those so many pixels on; edges that run the whole way, as a horizon does, do not count.
+    Correlation of its edges with those a tile further on; edges that run the whole way, as a horizon, do not count.
     """
     small = _tones(pixels.resize((TILED, TILED), PillowImage.Resampling.BOX))
     found = 0.0
@@ -90,7 +90,8 @@ def lost_share(pixels: Pixels) -> float:
     found = 0.0
     for lines in (colours, colours.swapaxes(0, 1)):
         (last, last_cuts), (first, first_cuts) = _band(lines), _band(lines[::-1])
-        found = max(found, last if last_cuts and first < last / 2 else 0, first if first_cuts and last < first / 2 else 0)
+        found = max(found, last if last_cuts and first < last / 2 else 0)
+        found = max(found, first if first_cuts and last < first / 2 else 0)
     return found
 
 

@@ -99,7 +99,7 @@ MEASURES = (
 
 
 class Integrity:
-    """Passes a candidate whose images all decode, each within the limits of `MEASURES`, and no two with the same pixels.
+    """Passes a candidate whose images all decode and lie within the limits of `MEASURES`, no two with the same pixels.
 
     The score is the margin (0-4) of the worst measure of the worst picture: how often what was measured holds the least
     that is asked, or the most that is allowed holds it. It is 0 where a picture is missing or broken or is a copy of
@@ -140,7 +140,7 @@ class Integrity:
         for first, second in combinations(pictures, 2):
             if _same(first, second):
                 said = f"pictures {first.number} and {second.number} are the same, pixel for pixel"
-                faults.append((said, f"Let picture {second.number} show something that picture {first.number} does not."))
+                faults.append((said, f"Let picture {second.number} show what picture {first.number} does not."))
         score = 0.0 if faults else MOST
         for one in pictures:
             margin, beyond = self._measured(one)

@@ -115,8 +115,8 @@ def faults(*pixels: PillowImage.Image, **options: Any) -> str:
 def scene(number: int = 1, layout: str = "plain") -> PillowImage.Image:
     """What our own backend draws."""
     keywords = (("key", "desk"), ("umbrella", "house"), ("clock", "book"))[number % 3]
-    spec = image_spec(keywords=keywords, layout=layout, anchor=str(number), companions=(keywords,), width=512, height=512)
-    pixels = OpenMoji().draw(spec).pixels
+    spec = image_spec(keywords=keywords, layout=layout, anchor=str(number), companions=(keywords,))
+    pixels = OpenMoji().draw(spec.model_copy(update={"width": 512, "height": 512})).pixels
     assert pixels is not None
     return pixels
 
@@ -166,7 +166,7 @@ def test_a_line_drawing_passes_and_a_speck_on_plain_ground_does_not() -> None:
     verdict = judge(illustrated(1, 2), drawn_in_lines(), with_speck(0.1, "ivory"), min_spread=0)
     assert verdict.reason.startswith("picture 2 shows one tone and a speck (0.0")
     assert verdict.feedback.startswith("Picture 2 is almost empty: ")
-    assert drawn_share(drawn_in_lines()) > 0.03 > 0.02 > drawn_share(with_speck(0.1))
+    assert drawn_share(drawn_in_lines()) > 0.03 > drawn_share(with_speck(0.1))
 
 
 @pytest.mark.parametrize("size", [(1200, 300), (300, 1200)])
@@ -237,7 +237,10 @@ OFF = {"min_side": 1, "max_aspect": 1000, "min_spread": 0, "min_drawn": 0, "min_
 )
 
 
-@pytest.mark.parametrize("pixels", [blank(), with_speck(0.1), grain(1), tiled(noise(1, 512), 2), cut_off(noise(2), 0.4)])
+FLAWED = [blank(), with_speck(0.1), grain(1), tiled(noise(1, 512), 2), cut_off(noise(2), 0.4)]
+
+
+@pytest.mark.parametrize("pixels", FLAWED)
 def test_every_measure_can_be_taken_out(pixels: PillowImage.Image) -> None:
     assert judge(illustrated(1), pixels).outcome == "fail"
     assert judge(illustrated(1), pixels, **OFF).outcome == "pass"
