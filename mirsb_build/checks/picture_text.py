@@ -29,17 +29,17 @@ class PictureText:
         place = str(Path(model).expanduser()) if is_folder(model) else model
         try:
             import torch
-            from transformers import AutoConfig, AutoModel, AutoProcessor
-            from transformers.utils import logging
+            import transformers
 
-            logging.disable_progress_bar()
+            auto: Any = transformers
+            auto.utils.logging.disable_progress_bar()
             local = is_folder(model)
-            config: Any = AutoConfig.from_pretrained(place, local_files_only=local)
-            if (kind := config.model_type) not in KINDS:
+            kind = auto.AutoConfig.from_pretrained(place, local_files_only=local).model_type
+            if kind not in KINDS:
                 raise ModelError(f"model {model!r} is of type {kind!r}; give a CLIP or a SigLIP")
-            auto: Any = AutoModel
-            self._model = auto.from_pretrained(place, local_files_only=local, dtype=torch.float32).to(device).eval()
-            self._processor: Any = AutoProcessor.from_pretrained(place, local_files_only=local)
+            whole = auto.AutoModel.from_pretrained(place, local_files_only=local, dtype=torch.float32)
+            self._model = whole.to(device).eval()
+            self._processor = auto.AutoProcessor.from_pretrained(place, local_files_only=local)
         except ModelError:
             raise
         except Exception as error:  # whatever the model's files, the Hub's client or the device make of it

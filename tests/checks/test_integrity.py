@@ -215,7 +215,7 @@ def test_the_same_pixels_twice_fail_whatever_the_relation_type(relation: str, ta
     verdict = check.judge(illustrated(1, 2, 3), evidence(relation, pixels=(noise(1, 256), noise(2, 256), again)))
     assert (verdict.outcome, verdict.score) == ("fail", 0.0)
     assert verdict.reason == "pictures 1 and 3 are the same, pixel for pixel"
-    assert verdict.feedback == "Let picture 3 show something that picture 1 does not."
+    assert verdict.feedback == "Let picture 3 show what picture 1 does not."
 
 
 def test_the_same_image_twice_fails() -> None:
