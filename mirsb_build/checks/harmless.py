@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from mirsb_build.checks.missing import abstention, lacking
 from mirsb_build.checks.nudity import DETECTORS, Detector, Seen
-from mirsb_build.checks.shown import Shown, in_colours, shown
+from mirsb_build.checks.shown import Shown, in_colours, named, shown
 from mirsb_build.packages import installed
 from mirsb_build.ports import Case, Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict, checksum
@@ -78,7 +78,6 @@ class Harmless:
         highest = max(said.probability for _, said, _ in found)
         bad = [(n, said, who) for n, said, who in found if said.probability >= self._chosen.threshold]
         told = "; ".join(f"picture {n} shows {said.what} ({said.probability:.2f} by {who})" for n, said, who in bad)
-        which = " and ".join(str(n) for n, _, _ in bad)
         return Verdict(
             check=self.name,
             version=self.version,
@@ -86,7 +85,7 @@ class Harmless:
             score=highest,
             threshold=self._chosen.threshold,
             reason=told or f"no picture seems to show nudity (at most {highest:.2f})",
-            feedback=f"Picture {which} must be harmless alone: show people fully dressed, or things without people."
+            feedback=f"Let {named([n for n, _, _ in bad])} be harmless alone, with people fully dressed or with no people."
             if bad
             else "",
         )

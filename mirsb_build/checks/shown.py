@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,11 @@ def shown(candidate: Candidate, evidence: Evidence) -> list[Shown]:
     if len(there) != len(evidence.pixels):  # pixels whose images are in no record
         there = numbered
     return [Shown(number, picture, p) for (number, picture), p in zip(there, evidence.pixels, strict=False)]
+
+
+def named(numbers: Sequence[int]) -> str:
+    """Pictures by their numbers, at least one, within a sentence."""
+    return f"picture {numbers[0]}" if len(numbers) == 1 else "pictures " + " and ".join(map(str, numbers))
 
 
 def in_colours(pixels: Pixels) -> Pixels:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from mirsb_build.checks.missing import abstention, lacking
 from mirsb_build.checks.picture_text import PictureText, identity
-from mirsb_build.checks.shown import Shown, in_colours, shown
+from mirsb_build.checks.shown import Shown, in_colours, named, shown
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Picture, Record, Verdict
@@ -74,7 +74,6 @@ class Shows:
         lowest = min(cosines)
         unlike = [one.number for one, cosine in zip(pictures, cosines, strict=True) if cosine < self._chosen.threshold]
         worst = pictures[cosines.index(lowest)].number
-        which = " and ".join(map(str, unlike))
         return Verdict(
             check=self.name,
             version=self.version,
@@ -82,8 +81,8 @@ class Shows:
             score=lowest,
             threshold=self._chosen.threshold,
             reason=f"picture {worst} is the least like its description ({lowest:.2f})",
-            feedback=f"Picture {which} does not show what it should: describe in few words one thing that can be seen, "
-            "and name it in the keywords."
+            feedback=f"Describe for {named(unlike)} one thing that can be seen, in few words and with its name among the "
+            "keywords: what was shown is something else."
             if unlike
             else "",
         )

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from mirsb_build.checks.missing import abstention, lacking
-from mirsb_build.checks.shown import in_colours
+from mirsb_build.checks.shown import in_colours, named
 from mirsb_build.checks.words import Sign, WordRules, stems, words
 from mirsb_build.packages import installed
 from mirsb_build.ports import Evidence, Pixels
@@ -68,14 +68,14 @@ class VisibleText:
         score = round(len(seen) / len(signs), 4) if signs else 0.0
         reason = f"{len(seen)} of {len(signs)} telling words of the seed query can be read in the pictures"
         if seen:
-            reason += ": " + ", ".join(f"{word} in {_pictures(places)}" for word, places in seen.items())
+            reason += ": " + ", ".join(f"{word} in {named(places)}" for word, places in seen.items())
         feedback = ""
         if excluded := self._excluded(read):
             rule, place = excluded
-            reason = f"hard exclusion {rule!r} is hit by words in {_pictures([place])}"
-            feedback = f"Let {_pictures([place])} show no writing; it hits the exclusion {rule!r}."
+            reason = f"hard exclusion {rule!r} is hit by words in {named([place])}"
+            feedback = f"Let {named([place])} show no writing; it hits the exclusion {rule!r}."
         elif score >= self._chosen.threshold:
-            where = _pictures(sorted({place for places in seen.values() for place in places}))
+            where = named(sorted({place for places in seen.values() for place in places}))
             feedback = f"Let {where} show no writing that says what is aimed at, on signs, labels or pages."
         return Verdict(
             check=self.name,
@@ -112,10 +112,6 @@ class VisibleText:
             if hit := self._policy.screen(" ".join(lines), "image"):
                 return hit.rule, number
         return None
-
-
-def _pictures(places: Sequence[int]) -> str:
-    return f"picture {places[0]}" if len(places) == 1 else "pictures " + " and ".join(map(str, places))
 
 
 def _readable(pixels: Pixels, side: int) -> Pixels:

@@ -78,7 +78,7 @@ def test_a_picture_over_the_threshold_fails_and_is_named(check: Harmless) -> Non
     worst = 1 if first > second else 2
     assert (found.outcome, found.score) == ("fail", max(first, second))
     assert found.reason.startswith(f"picture {worst} shows nudity (") and found.reason.endswith("by opennsfw)")
-    assert found.feedback.startswith(f"Picture {worst} must be harmless alone: ")
+    assert found.feedback.startswith(f"Let picture {worst} be harmless alone, ")
 
 
 groups = st.lists(st.lists(st.integers(0, 20), min_size=0, max_size=4), min_size=1, max_size=6)

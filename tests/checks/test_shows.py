@@ -78,7 +78,7 @@ def test_the_score_is_the_smallest_cosine_and_its_picture_is_named(check: Shows,
 def test_pictures_under_the_threshold_fail_and_are_named(model: Path) -> None:
     failed = verdict(opened(model=str(model), threshold=1), 1, 2)
     assert failed.outcome == "fail"
-    assert failed.feedback.startswith("Picture 1 and 2 does not show what it should")
+    assert failed.feedback.startswith("Describe for pictures 1 and 2 one thing")
 
 
 def test_what_does_not_fit_into_the_window_is_not_read(check: Shows) -> None:
