@@ -85,7 +85,7 @@ class Harmless:
             score=highest,
             threshold=self._chosen.threshold,
             reason=told or f"no picture seems to show nudity (at most {highest:.2f})",
-            feedback=f"Let {named([n for n, _, _ in bad])} be harmless alone, with people fully dressed or with no people."
+            feedback=f"Let {named([n for n, _, _ in bad])} be harmless alone, with people dressed or without people."
             if bad
             else "",
         )

@@ -81,7 +81,7 @@ class Shows:
             score=lowest,
             threshold=self._chosen.threshold,
             reason=f"picture {worst} is the least like its description ({lowest:.2f})",
-            feedback=f"Describe for {named(unlike)} one thing that can be seen, in few words and with its name among the "
+            feedback=f"Describe for {named(unlike)} one thing that can be seen, in few words and named in the "
             "keywords: what was shown is something else."
             if unlike
             else "",
