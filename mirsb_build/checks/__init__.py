@@ -24,6 +24,8 @@ CHECKS = {
     "meaning": "mirsb_build.checks.meaning:Meaning",
     "visible_text": "mirsb_build.checks.visible_text:VisibleText",
     "integrity": "mirsb_build.checks.integrity:Integrity",
+    "harmless": "mirsb_build.checks.harmless:Harmless",
+    "shows": "mirsb_build.checks.shows:Shows",
     "duplicates": "mirsb_build.checks.duplicates:Duplicates",
     "duplicate_texts": "mirsb_build.checks.duplicate_texts:DuplicateTexts",
 }

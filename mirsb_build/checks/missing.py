@@ -10,10 +10,10 @@ from mirsb_build.records import Verdict
 WAY_OUT = "pip install 'mirsb-build[checks]'"
 
 
-def lacking(packages: Sequence[str]) -> str | None:
-    """The first of the packages that is not installed, as the reason to abstain."""
+def lacking(packages: Sequence[str], way_out: str = WAY_OUT) -> str | None:
+    """The first of the packages that is not installed, and how to get it, as the reason to abstain."""
     first = next((package for package in packages if installed(package) is None), None)
-    return f"needs {first}; {WAY_OUT}" if first else None
+    return f"needs {first}; {way_out}" if first else None
 
 
 def abstention(check: str, version: str, reason: str) -> Verdict:

@@ -8,10 +8,10 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from PIL import Image as PillowImage
 from pydantic import Field
 
 from mirsb_build.checks.missing import abstention, lacking
+from mirsb_build.checks.shown import in_colours, named
 from mirsb_build.checks.words import Sign, WordRules, stems, words
 from mirsb_build.packages import installed
 from mirsb_build.ports import Evidence, Pixels
@@ -68,14 +68,14 @@ class VisibleText:
         score = round(len(seen) / len(signs), 4) if signs else 0.0
         reason = f"{len(seen)} of {len(signs)} telling words of the seed query can be read in the pictures"
         if seen:
-            reason += ": " + ", ".join(f"{word} in {_pictures(places)}" for word, places in seen.items())
+            reason += ": " + ", ".join(f"{word} in {named(places)}" for word, places in seen.items())
         feedback = ""
         if excluded := self._excluded(read):
             rule, place = excluded
-            reason = f"hard exclusion {rule!r} is hit by words in {_pictures([place])}"
-            feedback = f"Let {_pictures([place])} show no writing; it hits the exclusion {rule!r}."
+            reason = f"hard exclusion {rule!r} is hit by words in {named([place])}"
+            feedback = f"Let {named([place])} show no writing; it hits the exclusion {rule!r}."
         elif score >= self._chosen.threshold:
-            where = _pictures(sorted({place for places in seen.values() for place in places}))
+            where = named(sorted({place for places in seen.values() for place in places}))
             feedback = f"Let {where} show no writing that says what is aimed at, on signs, labels or pages."
         return Verdict(
             check=self.name,
@@ -114,22 +114,13 @@ class VisibleText:
         return None
 
 
-def _pictures(places: Sequence[int]) -> str:
-    return f"picture {places[0]}" if len(places) == 1 else "pictures " + " and ".join(map(str, places))
-
-
 def _readable(pixels: Pixels, side: int) -> Pixels:
     """The picture in RGB, on white where it is transparent, no longer than `side`."""
-    if pixels.mode.startswith(("I", "F")):  # one channel beyond 8 bits: its own range of tones
-        tones = np.nan_to_num(np.asarray(pixels, dtype=np.float64))
-        spread = float(np.ptp(tones)) or 1.0
-        pixels = PillowImage.fromarray(((tones - tones.min()) / spread * 255).astype(np.uint8))
+    pixels = in_colours(pixels)
     if max(pixels.size) > side:
-        pixels = pixels.convert("RGBA" if "A" in pixels.getbands() or "transparency" in pixels.info else "RGB")
         pixels = pixels.reduce(max(1, max(pixels.size) // (2 * side)))
         pixels.thumbnail((side, side))
-    rgba = pixels.convert("RGBA")
-    return PillowImage.alpha_composite(PillowImage.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return pixels
 
 
 def _nearly(sign: Sign, lines: Iterable[str]) -> bool:

@@ -87,10 +87,10 @@ class Filter(Stage[Candidate, Candidate]):
         return candidate
 
     def _evidence(self, candidate: Candidate) -> Evidence:
-        data = [self._images.read(p.image) for p in candidate.pictures if p.image]
+        data = [(n, self._images.read(p.image)) for n, p in enumerate(candidate.pictures, 1) if p.image]
         pixels: list[Pixels] = []
         broken: list[str] = []
-        for number, one in enumerate(data, 1):
+        for number, one in data:
             try:
                 image = PillowImage.open(io.BytesIO(one))
                 image.load()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL.PngImagePlugin import PngImageFile
 
 from mirsb_build.checks import open_checks
 from mirsb_build.images import Images
@@ -154,6 +155,20 @@ def test_an_image_that_does_not_decode_fails_integrity_and_not_the_build(
     integrity = next(v for v in judged.verdicts if v.check == "integrity")
     assert integrity.outcome == "fail"
     assert integrity.reason.startswith("picture 2 does not decode: ")
+
+
+def test_an_image_is_decoded_once_however_many_checks_look_at_it(
+    memory_store: Store, taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[object] = []
+    prepare = PngImageFile.load_prepare
+    monkeypatch.setattr(PngImageFile, "load_prepare", lambda self: (decoded.append(self), prepare(self))[1])
+    look = {name: CHECKS.get(name, {}) for name in ("integrity", "visible_text", "harmless", "shows", "duplicates")}
+    one, other = drawn(memory_store, 1, 1, 2), drawn(memory_store, 2, 3, 4, 5)
+    checks = open_checks(look, taxonomy)
+    judged = judge(stage(memory_store, taxonomy, one, other, checks=checks), one, other)
+    assert [len(c.verdicts) for c in judged] == [len(checks)] * 2
+    assert len(decoded) == 5
 
 
 def test_dead_and_excluded_candidates_pass_through_without_a_verdict(memory_store: Store, taxonomy: Taxonomy) -> None:
