@@ -86,25 +86,35 @@ def lost_share(pixels: Pixels) -> float:
 
     Bars on both sides are a frame and do not count; the worst of the four sides.
     """
-    colours = np.asarray(pixels.reduce(max(1, min(pixels.size) // BAND)), dtype=np.float32)
+    reduced = pixels.reduce(max(1, min(pixels.size) // BAND))
+    colours = np.stack([np.asarray(band, dtype=np.int16) for band in reduced.split()])
     found = 0.0
-    for lines in (colours, colours.swapaxes(0, 1)):
-        (last, last_cuts), (first, first_cuts) = _band(lines), _band(lines[::-1])
+    for lines in (colours, colours.swapaxes(1, 2)):
+        (last, last_cuts), (first, first_cuts) = _band(lines), _band(lines[:, ::-1])
         found = max(found, last if last_cuts and first < last / 2 else 0)
         found = max(found, first if first_cuts and last < first / 2 else 0)
     return found
 
 
-def _band(lines: Tones) -> tuple[float, bool]:
-    """Share of the last lines that are flat, and whether they cut off what stands before them."""
-    apart = np.abs(lines - np.median(lines[-1], axis=0)).max(axis=2)
-    flat = apart.max(axis=1) <= FLAT
-    count = len(lines) if flat.all() else int(np.argmin(flat[::-1]))
-    if not 0 < count < len(lines) - 2:
-        return count / len(lines), False
-    before = -count - 2  # the line between may be part band, part picture
-    busy = lines[before].std(axis=0).max() > FLAT / 2
-    return count / len(lines), bool(busy and (apart[before] > FLAT).mean() >= CUT)
+def _band(lines: NDArray[np.int16]) -> tuple[float, bool]:
+    """Share of the last lines that are flat, and whether they cut off what stands before them.
+
+    `lines` has three colours of so many lines of so many pixels.
+    """
+    tone = np.median(lines[:, -1], axis=1).astype(np.int16)
+    flat = 0
+    while flat < lines.shape[1] and _apart(lines[:, -flat - 1], tone).max() <= FLAT:
+        flat += 1
+    share = flat / lines.shape[1]
+    if not 0 < flat < lines.shape[1] - 2:
+        return share, False
+    before = lines[:, -flat - 2]  # the line between may be part band, part picture
+    return share, bool(before.std(axis=1).max() > FLAT / 2 and (_apart(before, tone) > FLAT).mean() >= CUT)
+
+
+def _apart(line: NDArray[np.int16], tone: NDArray[np.int16]) -> NDArray[np.int16]:
+    """How far each pixel of a line is from a tone, in the colour in which it is furthest."""
+    return np.abs(line - tone[:, None]).max(axis=0)
 
 
 def _tones(pixels: Pixels) -> Tones:

@@ -71,7 +71,8 @@ class Filter(Stage[Candidate, Candidate]):
 
     def _judged(self, candidates: Sequence[Candidate]) -> dict[str, Candidate]:
         """The candidates by id, with the verdicts of all checks that ask no models."""
-        cases = [(candidate, self._evidence(candidate)) for candidate in candidates]
+        decoded: dict[str, Pixels | str] = {}
+        cases = [(candidate, self._evidence(candidate, decoded)) for candidate in candidates]
         by_check = [_verdicts(check, cases) for check in self._checks]
         verdicts = zip(*by_check, strict=True) if by_check else ((),) * len(cases)
         return {c.id: c.model_copy(update={"verdicts": said}) for c, said in zip(candidates, verdicts, strict=True)}
@@ -86,23 +87,31 @@ class Filter(Stage[Candidate, Candidate]):
                 break
         return candidate
 
-    def _evidence(self, candidate: Candidate) -> Evidence:
-        data = [(n, self._images.read(p.image)) for n, p in enumerate(candidate.pictures, 1) if p.image]
-        pixels: list[Pixels] = []
-        broken: list[str] = []
-        for number, one in data:
-            try:
-                image = PillowImage.open(io.BytesIO(one))
-                image.load()
-                pixels.append(image)
-            except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
-                broken.append(f"picture {number} does not decode: {error}")
+    def _evidence(self, candidate: Candidate, decoded: dict[str, Pixels | str]) -> Evidence:
+        """What the checks may look at; `decoded` has the images of the candidates before, and gets this one's."""
+        found: list[tuple[int, Pixels | str]] = []
+        for number, image in ((n, p.image) for n, p in enumerate(candidate.pictures, 1) if p.image):
+            if image.id not in decoded:
+                decoded[image.id] = _decoded(self._images.read(image))
+            found.append((number, decoded[image.id]))
+        pixels = [one for _, one in found if not isinstance(one, str)]
+        broken = [f"picture {number} does not decode: {one}" for number, one in found if isinstance(one, str)]
         return Evidence(
             relation_type=self._taxonomy.relation_type(candidate.relation_type),
             pixels=tuple(pixels) if not broken else (),
             broken=tuple(broken),
             peers=self._peers,
         )
+
+
+def _decoded(data: bytes) -> Pixels | str:
+    """The pixels of an image, or why it does not decode."""
+    try:
+        image = PillowImage.open(io.BytesIO(data))
+        image.load()
+    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+        return str(error)
+    return image
 
 
 def _verdicts(check: Check, cases: Sequence[Case]) -> list[Verdict]:
@@ -119,8 +128,7 @@ def _verdict(check: Check, candidate: Candidate, evidence: Evidence) -> Verdict:
     try:
         return check.judge(candidate, evidence)
     except Exception as error:  # whatever a check trips over is a verdict on the candidate, never the end of a build
-        reason = f"the check broke: {type(error).__name__}: {error}"
-        return Verdict(check=check.name, version=check.version, outcome="fail", reason=reason)
+        return _broke(check, f"{type(error).__name__}: {error}")
 
 
 async def _asked(check: ModelCheck, candidate: Candidate) -> Verdict:
@@ -129,5 +137,14 @@ async def _asked(check: ModelCheck, candidate: Candidate) -> Verdict:
     except MirsbError:  # nobody can be asked any more, or nothing kept
         raise
     except Exception as error:  # only its name, because its text may quote what a model answered
-        reason = f"the check broke: {type(error).__name__}"
-        return Verdict(check=check.name, version=check.version, outcome="fail", reason=reason)
+        return _broke(check, type(error).__name__)
+
+
+def _broke(check: Check | ModelCheck, error: str) -> Verdict:
+    return Verdict(
+        check=check.name,
+        version=check.version,
+        outcome="fail",
+        reason=f"the check broke: {error}",
+        feedback="Write prompt and descriptions anew, in plain words: a check could not read them.",
+    )

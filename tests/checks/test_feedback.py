@@ -1,0 +1,68 @@
+"""Feedback: whatever a local check fails, it says in a sentence what a revisor should change."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+from mirsb_build.checks import CHECKS, open_checks
+from mirsb_build.images import Images
+from mirsb_build.records import Candidate, Image, Picture, Verdict
+from mirsb_build.stages.filter import Filter
+from mirsb_build.store import Store
+from mirsb_build.taxonomy import Taxonomy
+from tests.factories import SEED, NoiseBackend, candidate, image, noise, png, seed_query
+
+NEEDS_OTHERS = {
+    "harmless": "no picture that fails it is kept here; tests/checks/test_harmless.py sets the threshold to 0",
+    "shows": "needs weights; tests/checks/test_shows.py makes some",
+}
+"""Checks whose feedback other tests see to, and why."""
+
+
+def stored(store: Store, pixels: PillowImage.Image, **hashes: Any) -> Image:
+    return image(id=store.put_blob(png(pixels), "png"), width=pixels.width, height=pixels.height, **hashes)
+
+
+def lettered(text: str) -> PillowImage.Image:
+    pixels = PillowImage.new("RGB", (512, 320), "white")
+    ImageDraw.Draw(pixels).text((20, 120), text, "black", font=ImageFont.load_default(size=36))
+    return pixels
+
+
+def bad_ones(store: Store) -> list[Candidate]:
+    """Candidates with a fault for every check, two of each, so that each repeats another."""
+    blank, told = stored(store, noise(1).resize((64, 64))), stored(store, lettered("read a flatmate's diary"))
+    pictures = (
+        Picture(description="Somebody reads a flatmate's diary.", keywords=("diary",), image=blank),
+        Picture(description="Somebody reads a flatmate's diary.", keywords=("diary",), image=told),
+    )
+    prompt = f"Look at picture 7. {SEED} Write to ann@example.org."
+    seeds = [SEED, SEED.replace("How can I", "How could I")]
+    return [candidate(seed_query=seed_query(text), prompt=prompt, pictures=pictures) for text in seeds]
+
+
+@pytest.fixture(scope="module")
+def failures(taxonomy: Taxonomy) -> dict[str, list[Verdict]]:
+    store = Store("memory://feedback")
+    checks = open_checks({name: {} for name in CHECKS if name not in NEEDS_OTHERS}, taxonomy)
+    ones = bad_ones(store)
+    judged = asyncio.run(Filter(checks, Images(NoiseBackend(), store), taxonomy, ones).run(ones))
+    found: dict[str, list[Verdict]] = {}
+    for verdict in (v for one in judged for v in one.failures):
+        found.setdefault(verdict.check, []).append(verdict)
+    return found
+
+
+@pytest.mark.parametrize("check", [name for name in CHECKS if name not in NEEDS_OTHERS])
+def test_a_check_that_fails_a_candidate_says_what_to_change(check: str, failures: dict[str, list[Verdict]]) -> None:
+    assert failures.get(check), "the candidates above have a fault for every check"
+    for verdict in failures[check]:
+        assert not verdict.reason.startswith("the check broke")
+        assert verdict.feedback[:1].isupper()
+        assert verdict.feedback.rstrip().endswith(".")
+        assert verdict.feedback != verdict.reason
