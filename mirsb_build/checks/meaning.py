@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain
 from threading import Lock
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import Field
 from mirsb_build.checks.missing import abstention, lacking
 from mirsb_build.embedder import MODEL_PACKAGE, PACKAGED, Embedder, Vectors
 from mirsb_build.errors import ModelError
-from mirsb_build.ports import Evidence
+from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
@@ -64,15 +65,18 @@ class Meaning:
         self.version = f"1, {self._embedder.identity if self._embedder else 'cannot judge'}"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        keywords = ", ".join(dict.fromkeys(k for p in candidate.pictures for k in p.keywords))
-        texts = {"the prompt": windows(candidate.prompt)}
-        for number, picture in enumerate(candidate.pictures, 1):
-            texts[f"the description of picture {number}"] = [picture.description]
-        texts["the keywords"] = [keywords] if keywords else []
+        return self.judge_all([(candidate, evidence)])[0]
+
+    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict a case; the texts of all cases go through the model together, sorted by length there."""
+        said = [(candidate.seed_query.text, _texts(candidate)) for candidate, _ in cases]
         try:
-            near = self._nearness(candidate.seed_query.text, texts)
+            vectors = self._embedded([t for seed, texts in said for t in (seed, *chain(*texts.values()))])
         except ModelError as error:
-            return abstention(self.name, self.version, str(error))
+            return [abstention(self.name, self.version, str(error)) for _ in cases]
+        return [self._verdict(self._nearness(*one, vectors)) for one in said]
+
+    def _verdict(self, near: dict[str, float] | None) -> Verdict:
         if near is None:
             return abstention(self.name, self.version, str(self._cannot))
         where = max(near, key=lambda name: near[name])
@@ -90,31 +94,45 @@ class Meaning:
             else "",
         )
 
-    def _nearness(self, seed_query: str, texts: dict[str, list[str]]) -> dict[str, float] | None:
+    def _nearness(
+        self, seed_query: str, texts: dict[str, list[str]], vectors: dict[str, Vectors] | None
+    ) -> dict[str, float] | None:
         """Where a text stands -> how near the nearest of it lies; None where nothing can be compared."""
-        found = self._embedded([seed_query, *(text for group in texts.values() for text in group)])
-        if found is None:
+        if vectors is None:
             return None
-        seed = found[seed_query]
+        seed = vectors[seed_query]
         near: dict[str, float] = {}
         for name, group in texts.items():
-            cosines = [float(found[text] @ seed) for text in group]
+            cosines = [float(vectors[text] @ seed) for text in group]
             less = 0.0 if name == "the prompt" else self._chosen.apart
             near[name] = round(max(cosines, default=-1.0) - less, 4)
         return near
 
     def _embedded(self, texts: Sequence[str]) -> dict[str, Vectors] | None:
-        """A vector for each text; a candidate's new texts go through the model together, known ones not again."""
+        """A vector for each text; known ones do not go through the model again."""
         if self._embedder is None:
             return None
-        with self._lock:  # shards are filtered in threads
-            new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-            if len(self._vectors) + len(new) > KNOWN:
+        wanted = dict.fromkeys(texts)
+        with self._lock:  # shards are filtered in threads; each of them embeds on one core
+            known = {text: self._vectors[text] for text in wanted if text in self._vectors}
+        new = [text for text in wanted if text not in known]
+        if not new:
+            return known
+        made = dict(zip(new, np.asarray(self._embedder.embed(new, one_core=True)), strict=True))
+        with self._lock:
+            if len(self._vectors) + len(made) > KNOWN:
                 self._vectors.clear()
-                new = list(dict.fromkeys(texts))
-            if new:
-                self._vectors |= zip(new, np.asarray(self._embedder.embed(new)), strict=True)
-            return {text: self._vectors[text] for text in texts}
+            self._vectors |= made
+        return known | made
+
+
+def _texts(candidate: Candidate) -> dict[str, list[str]]:
+    """What is compared with the seed query, by where it stands."""
+    keywords = ", ".join(dict.fromkeys(k for p in candidate.pictures for k in p.keywords))
+    texts = {"the prompt": windows(candidate.prompt)}
+    for number, picture in enumerate(candidate.pictures, 1):
+        texts[f"the description of picture {number}"] = [picture.description]
+    return texts | {"the keywords": [keywords] if keywords else []}
 
 
 def windows(prompt: str) -> list[str]:
