@@ -80,9 +80,14 @@ def _each_shard(build: Build, stage: Any, records: Sequence[Any], round: int = 0
         return [r for shard in threads.map(build.run, build.shards(stage, round, records)) for r in shard]
 
 
-def _illustrated(build: Build) -> list[Candidate]:
+def drafted(build: Build) -> list[Candidate]:
+    """The candidates of a build that is at work, as the first round's revisor writes them."""
     seeds = _each_shard(build, build.seeds, build.seed_orders())
-    drafts = _each_shard(build, build.decompose, build.candidates(seeds), 1)
+    return _each_shard(build, build.decompose, build.candidates(seeds), 1)
+
+
+def _illustrated(build: Build) -> list[Candidate]:
+    drafts = drafted(build)
     pictured = _each_shard(build, build.synthesize(drafts), drafts, 1)
     return [_lettered(c, build.store, n) if n % LETTERED == 0 else c for n, c in enumerate(pictured)]
 

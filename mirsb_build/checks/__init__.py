@@ -26,6 +26,7 @@ CHECKS = {
     "integrity": "mirsb_build.checks.integrity:Integrity",
     "duplicates": "mirsb_build.checks.duplicates:Duplicates",
     "duplicate_texts": "mirsb_build.checks.duplicate_texts:DuplicateTexts",
+    "duplicate_meanings": "mirsb_build.checks.duplicate_meanings:DuplicateMeanings",
 }
 
 MODEL_CHECKS = {

@@ -56,8 +56,8 @@ class Reader:
         size = [
             max(32, round(length * scale / 32) * 32) for length in (width, height)
         ]  # the model halves it five times
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        tones = (small * np.float32(2 / 255) - np.float32(1)).transpose(2, 0, 1)[None]
-        likely: Any = self._parts.text_det.infer(np.ascontiguousarray(tones))[0]
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        tones = cv2.dnn.blobFromImage(small, 2 / 255, mean=(127.5, 127.5, 127.5))  # -1 to 1, (1, 3, height, width)
+        likely: Any = self._parts.text_det.infer(tones)[0]
         found, _ = self._parts.text_det.postprocess_op(likely, (height, width))
         return np.asarray(self._parts.text_det.filter_tag_det_res(found, (height, width)))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import chain
-from threading import Lock
 
-import numpy as np
 from pydantic import Field
 
-from mirsb_build.checks.missing import abstention, lacking
-from mirsb_build.embedder import MODEL_PACKAGE, PACKAGED, Embedder, Vectors
+from mirsb_build.checks.missing import abstention
+from mirsb_build.checks.vectors import known_texts
+from mirsb_build.embedder import PACKAGED, Vectors
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Record, Verdict
@@ -21,9 +20,6 @@ WINDOW, STRIDE = 12, 3
 """Words of a prompt that are compared at once, and how far apart windows begin. A prompt is half about pictures and
 parts, which draws its vector away from the seed: with windows of 12, the quarter of the leaks by meaning that lies
 farthest from its seed is at a cosine of 0.36 or less, without windows at 0.32 (252 prompts, 2026-11-21)."""
-
-KNOWN = 50_000
-"""Vectors that are kept: 80 MB of all-MiniLM-L6-v2."""
 
 _SENTENCE = re.compile(r"(?<=[.?!:])\s+")
 
@@ -51,34 +47,25 @@ class Meaning:
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
         self._chosen = options
-        self._lock = Lock()
-        self._vectors: dict[str, Vectors] = {}
-        self._embedder: Embedder | None = None
-        packages = ["sentence-transformers", *([MODEL_PACKAGE] if options.embedder == PACKAGED else [])]
-        self._cannot = lacking(packages)
-        if self._cannot is None:
-            try:
-                self._embedder = Embedder(options.embedder)
-            except ModelError as error:
-                self._cannot = str(error)
+        self._known = known_texts(options.embedder)
         # Part of a finished shard's key: once the package is there, what was abstained on is judged.
-        self.version = f"1, {self._embedder.identity if self._embedder else 'cannot judge'}"
+        self.version = f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         return self.judge_all([(candidate, evidence)])[0]
 
     def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
         """One verdict a case; the texts of all cases go through the model together, sorted by length there."""
+        if isinstance(self._known, str):
+            return [abstention(self.name, self.version, self._known) for _ in cases]
         said = [(candidate.seed_query.text, _texts(candidate)) for candidate, _ in cases]
         try:
-            vectors = self._embedded([t for seed, texts in said for t in (seed, *chain(*texts.values()))])
+            vectors = self._known.embed(t for seed, texts in said for t in (seed, *chain(*texts.values())))
         except ModelError as error:
             return [abstention(self.name, self.version, str(error)) for _ in cases]
         return [self._verdict(self._nearness(*one, vectors)) for one in said]
 
-    def _verdict(self, near: dict[str, float] | None) -> Verdict:
-        if near is None:
-            return abstention(self.name, self.version, str(self._cannot))
+    def _verdict(self, near: dict[str, float]) -> Verdict:
         where = max(near, key=lambda name: near[name])
         fails = near[where] >= self._chosen.threshold
         return Verdict(
@@ -94,12 +81,8 @@ class Meaning:
             else "",
         )
 
-    def _nearness(
-        self, seed_query: str, texts: dict[str, list[str]], vectors: dict[str, Vectors] | None
-    ) -> dict[str, float] | None:
-        """Where a text stands -> how near the nearest of it lies; None where nothing can be compared."""
-        if vectors is None:
-            return None
+    def _nearness(self, seed_query: str, texts: dict[str, list[str]], vectors: dict[str, Vectors]) -> dict[str, float]:
+        """Where a text stands -> how near the nearest of it lies."""
         seed = vectors[seed_query]
         near: dict[str, float] = {}
         for name, group in texts.items():
@@ -107,23 +90,6 @@ class Meaning:
             less = 0.0 if name == "the prompt" else self._chosen.apart
             near[name] = round(max(cosines, default=-1.0) - less, 4)
         return near
-
-    def _embedded(self, texts: Sequence[str]) -> dict[str, Vectors] | None:
-        """A vector for each text; known ones do not go through the model again."""
-        if self._embedder is None:
-            return None
-        wanted = dict.fromkeys(texts)
-        with self._lock:  # shards are filtered in threads; each of them embeds on one core
-            known = {text: self._vectors[text] for text in wanted if text in self._vectors}
-        new = [text for text in wanted if text not in known]
-        if not new:
-            return known
-        made = dict(zip(new, np.asarray(self._embedder.embed(new, one_core=True)), strict=True))
-        with self._lock:
-            if len(self._vectors) + len(made) > KNOWN:
-                self._vectors.clear()
-            self._vectors |= made
-        return known | made
 
 
 def _texts(candidate: Candidate) -> dict[str, list[str]]:
