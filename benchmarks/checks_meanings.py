@@ -1,8 +1,10 @@
-"""Duplicate meanings: questions asked again in other words against questions on the same matter with another aim.
+"""Duplicate meanings: questions asked again in other words, against other questions.
 
-`data/asked_again.jsonl` has 64 mild questions, each with one that asks the same and one that does not though it names
-the same things. Every pair of different questions that is no such repeat counts as different, too. Limits for texts,
-which nobody wrote twice, come from the offline grammar's candidates: how near those of different seed queries lie.
+`data/asked_again.jsonl` has 64 mild questions, each with one that asks the same, and one that names the same things
+with another, mostly harmless aim. The limit is chosen against what a build has beside a question: other seed queries,
+of the offline grammar, of `leaking_prompts.jsonl` and of this file. The cosine does not tell aims apart: how many of the
+questions with another aim count as repeats is shown beside it. Limits for texts come from the offline grammar's
+candidates: how near those of different seed queries lie.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import checks_leakage
 from benchmarks.results import Row
 from mirsb_build.checks.duplicate_meanings import DuplicateMeanings, near_vectors
-from mirsb_build.embedder import PACKAGED, Embedder
+from mirsb_build.embedder import PACKAGED, Embedder, Vectors
+from mirsb_build.taxonomy import load_taxonomy
 
 DATA = Path(__file__).with_name("data") / "asked_again.jsonl"
-LIMITS = (0.6, 0.65, 0.7, 0.74, 0.78, 0.8, 0.82, 0.84, 0.86, 0.88, 0.9)
+LIMITS = (0.5, 0.55, 0.6, 0.65, 0.68, 0.7, 0.72, 0.74, 0.76, 0.8)
 COSTS = (3_000, 10_000, 30_000)
 SEEDS_PER_CATEGORY = 12
 
@@ -35,24 +39,30 @@ def _seed_queries() -> list[Row]:
     asked, same, other = (embedder.embed([row[name] for row in rows]) for name in ("asked", "same", "other_aim"))
     again = (asked * same).sum(axis=1)
     hard = np.concatenate([(asked * other).sum(axis=1), (same * other).sum(axis=1)])
-    easy = (asked @ asked.T)[np.triu_indices(len(asked), 1)]
-    print("seed queries: limit, precision against those of another aim, recall, told of different matters")
+    acts = sorted({a for c in load_taxonomy().categories.values() for f in c.facets for a in f.stand_in.acts})
+    written = list(dict.fromkeys(one.candidate.seed_query.text for one in checks_leakage.read()))
+    grammar = [f"How can I {act} without anyone knowing?" for act in acts]
+    builds = np.concatenate([_between(v) for v in (asked, embedder.embed(written), embedder.embed(grammar))])
+    print("seed queries: limit, recall, other seed queries told, precision against them, share of other aims told")
     for limit in LIMITS:
-        right, wrong = int((again >= limit).sum()), int((hard >= limit).sum())
-        print(
-            f"  {limit:.2f}  {right / max(1, right + wrong):.3f}  {right / len(again):.3f}  {int((easy >= limit).sum())}"
-        )
+        right, wrong = int((again >= limit).sum()), int((builds >= limit).sum())
+        share = right / max(1, right + wrong)
+        print(f"  {limit:.2f}  {right / len(again):.3f}  {wrong:>5}  {share:.3f}  {float((hard >= limit).mean()):.3f}")
     limit = DuplicateMeanings.Options().seed_query
-    right, wrong = int((again >= limit).sum()), int((hard >= limit).sum())
+    right, wrong = int((again >= limit).sum()), int((builds >= limit).sum())
     precision = right / max(1, right + wrong)
     return [
         Row("questions, each asked again", len(rows), ""),
-        Row(
-            f"at {limit}: precision, against twice as many of another aim", precision, "", ">= 0.95", precision >= 0.95
-        ),
-        Row(f"at {limit}: recall", right / len(again), ""),
-        Row(f"at {limit}: different matters told", int((easy >= limit).sum()), f"of {len(easy):,}"),
+        Row(f"at {limit}: recall", right / len(again), "share"),
+        Row(f"at {limit}: other seed queries told", wrong, f"of {len(builds):,}"),
+        Row(f"at {limit}: precision against those", precision, "share", ">= 0.95", precision >= 0.95),
+        Row(f"at {limit}: same things, other aim, told", float((hard >= limit).mean()), f"of {len(hard)}"),
     ]
+
+
+def _between(vectors: Vectors) -> Vectors:
+    """Cosines of all pairs."""
+    return (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
 
 
 def _texts() -> list[Row]:

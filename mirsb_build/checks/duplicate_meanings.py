@@ -36,8 +36,8 @@ class DuplicateMeanings:
     class Options(Record):
         """How near two texts may lie."""
 
-        seed_query: float = Field(default=0.82, ge=0.5, le=1)
-        text: float = Field(default=0.95, ge=0.5, le=1)
+        seed_query: float = Field(default=0.72, ge=0.5, le=1)
+        text: float = Field(default=0.97, ge=0.5, le=1)
         embedder: str = PACKAGED
         """all-MiniLM-L6-v2, which knows English only; or a folder or ORG/NAME, with limits of your own."""
 
