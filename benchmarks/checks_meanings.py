@@ -2,8 +2,8 @@
 
 `data/asked_again.jsonl` has 64 mild questions, each with one that asks the same, and one that names the same things
 with another, mostly harmless aim. The limit is chosen against what a build has beside a question: other seed queries,
-of the offline grammar, of `leaking_prompts.jsonl` and of this file. The cosine does not tell aims apart: how many of the
-questions with another aim count as repeats is shown beside it. Limits for texts come from the offline grammar's
+of the offline grammar, of `leaking_prompts.jsonl` and of this file. The cosine does not tell aims apart: how many of
+the questions with another aim count as repeats is shown beside it. Limits for texts come from the offline grammar's
 candidates: how near those of different seed queries lie.
 """
 
