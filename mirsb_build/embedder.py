@@ -10,9 +10,8 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +70,14 @@ class Embedder:
 
         `one_core` is for those that embed in several threads at once, which else wait for one another's.
         """
-        with _on_one_core() if one_core else nullcontext():
-            found: Any = self._model.encode(
-                list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-            )
+        model = self._model
+        import torch
+
+        cores = _cores()  # asked before it is changed
+        torch.set_num_threads(1 if one_core else cores)  # torch is told anew by every thread
+        found: Any = model.encode(
+            list(texts), batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
         return found.astype(np.float16).astype(np.float32)
 
     @cached_property
@@ -104,17 +107,12 @@ class Embedder:
             raise ModelError(f"embedder {self.name!r} cannot be loaded: {line}; {way_out}") from error
 
 
-@contextmanager
-def _on_one_core() -> Generator[None]:
-    """Let torch use one thread in here; it is told per thread, and puts back what was."""
+@lru_cache(maxsize=1)
+def _cores() -> int:
+    """Threads that torch takes by itself, as the machine and its environment have it."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return torch.get_num_threads()
 
 
 def _identity(name: str) -> str:

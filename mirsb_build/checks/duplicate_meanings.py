@@ -81,8 +81,7 @@ class DuplicateMeanings:
         """Pairs of texts from the limit on, with their cosine."""
         assert isinstance(self._known, KnownTexts)
         parts = [[part for part in text.split("\n") if part.strip()] or [text] for text in texts]
-        # All texts of the build at once, while the other shards wait for them: on all cores.
-        vectors = self._known.embed((part for one in parts for part in one), one_core=False)
+        vectors = self._known.embed(part for one in parts for part in one)
         means = np.stack([np.mean([vectors[part] for part in one], axis=0) for one in parts])
         yield from near_vectors(means, self._limits[name])
 

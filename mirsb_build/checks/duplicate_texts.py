@@ -63,7 +63,7 @@ class DuplicateTexts:
             feedback=feedback,
         )
 
-    def _overlaps(self, _: str, texts: Sequence[str]) -> Iterator[Pair]:
+    def _overlaps(self, name: str, texts: Sequence[str]) -> Iterator[Pair]:
         """Pairs of texts that come near the likeness, with their overlap."""
         if len(texts) < 2:
             return

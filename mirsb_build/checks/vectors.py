@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from threading import Lock
 
 from mirsb_build.checks.missing import lacking
@@ -12,6 +14,9 @@ from mirsb_build.errors import ModelError
 
 KNOWN = 60_000
 """Vectors that are kept: 90 MB of all-MiniLM-L6-v2."""
+
+AT_ONCE = 256
+"""Texts that one core embeds at a time; more are shared out. Two cores that do so embed more than one model on two."""
 
 
 class KnownTexts:
@@ -23,15 +28,22 @@ class KnownTexts:
         self._vectors: dict[str, Vectors] = {}
         self._lock = Lock()
 
-    def embed(self, texts: Iterable[str], *, one_core: bool = True) -> dict[str, Vectors]:
-        """A vector for each text; new ones go through the model together."""
+    def embed(self, texts: Iterable[str]) -> dict[str, Vectors]:
+        """A vector for each text; new ones go through the model together, very many of them on all cores."""
         wanted = dict.fromkeys(texts)
         with self._lock:
             known = {text: self._vectors[text] for text in wanted if text in self._vectors}
         new = [text for text in wanted if text not in known]
         if not new:
             return known
-        made = dict(zip(new, self._embedder.embed(new, one_core=one_core), strict=True))
+        new.sort(key=len)
+        parts = [new[start : start + AT_ONCE] for start in range(0, len(new), AT_ONCE)]
+        if len(parts) == 1:
+            vectors = [self._embedder.embed(new, one_core=True)]
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                vectors = list(threads.map(partial(self._embedder.embed, one_core=True), parts))
+        made = dict(zip(new, (vector for part in vectors for vector in part), strict=True))
         with self._lock:
             self._vectors |= made
             while len(self._vectors) > KNOWN:
