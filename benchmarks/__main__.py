@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.results import keep, show
 
-BENCHMARKS = ("checks", "commands", "engine", "images", "orchestration")
+BENCHMARKS = ("checks", "commands", "engine", "filtering", "images", "orchestration")
 
 
 def main(names: list[str]) -> int:

@@ -5,11 +5,27 @@ Takes some ten minutes on two cores; each part is a module that runs alone too (
 
 from __future__ import annotations
 
-from benchmarks import checks_duplicates, checks_integrity, checks_leakage, checks_visible_text
+from benchmarks import (
+    checks_costs,
+    checks_duplicates,
+    checks_integrity,
+    checks_leakage,
+    checks_meanings,
+    checks_texts,
+    checks_visible_text,
+)
 from benchmarks.results import Row
 
 
 def measure() -> list[Row]:
     """All figures."""
-    parts = (checks_duplicates, checks_integrity, checks_leakage, checks_visible_text)
+    parts = (
+        checks_duplicates,
+        checks_texts,
+        checks_costs,
+        checks_integrity,
+        checks_leakage,
+        checks_meanings,
+        checks_visible_text,
+    )
     return [row for part in parts for row in part.measure()]

@@ -1,4 +1,4 @@
-"""Duplicates: what the hashes find of changed copies among distinct pictures of the same kind, and what it costs.
+"""Duplicate images: what the hashes find of changed copies among distinct pictures of the same kind.
 
 Pictures are those that packages ship: OpenMoji drawings, scenes drawn by our own backend, photographs of scikit-learn
 and scikit-image and their quarters. Every changed copy is compared with every unchanged picture; precision counts all
@@ -8,12 +8,7 @@ pairs that come within the threshold, so 400 pictures stand for 2 million pairs.
 from __future__ import annotations
 
 import io
-import json
 import random
-import re
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,10 +21,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from benchmarks.results import Row
-from mirsb_build.checks.duplicate_texts import DuplicateTexts
 from mirsb_build.checks.duplicates import BANDS, Duplicates
 from mirsb_build.checks.nearby import near_pairs
-from mirsb_build.checks.shingles import overlap, shingles
 from mirsb_build.hashes import hash_views
 
 Pixels = Image.Image
@@ -38,7 +31,6 @@ Bits = np.ndarray[Any, Any]
 SIZE = 512
 DRAWINGS = 120
 SCENES_A_LAYOUT = 7
-SIZES = (1_000, 3_000, 10_000, 30_000, 100_000)
 PHOTOGRAPHS = (
     "astronaut brick camera cell chelsea clock_motion coffee coins color grass gravel hubble_deep_field ihc moon "
     "motorcycle_left page retina rocket text"
@@ -55,11 +47,38 @@ class Case:
 
 
 def measure() -> list[Row]:
-    """All figures; about two minutes on two cores."""
-    return [*_pictures(), *_texts(), *_costs()]
-
-
-# Pictures
+    """All figures; about a minute on two cores."""
+    pictures, dice = cases(), random.Random(2)
+    unchanged = [_hashes(case.pixels) for case in pictures]
+    changed = {name: [_hashes(change(c.pixels, dice)) for c in pictures] for name, change in CHANGES.items()}
+    own = np.eye(len(pictures), dtype=bool)
+    shipped = Duplicates.Options().distance
+    rows = [
+        Row(f"pictures: {kind}", sum(c.kind == kind for c in pictures), "")
+        for kind in sorted({c.kind for c in pictures})
+    ]
+    for family in (*FAMILIES, SHIPPED):
+        apart = {
+            name: _distances(np.stack([h[family] for h in changed[name]]), np.stack([h[family] for h in unchanged]))
+            for name in CHANGES
+        }
+        same = np.concatenate([apart[name][own] for name in JUDGED])
+        other = np.concatenate([apart[name][~own] for name in JUDGED])
+        best = _curve(family, same, other)
+        rows.append(Row(f"{family}: recall at precision 0.99", float((same <= best).mean()) if best >= 0 else 0.0, ""))
+        if family != SHIPPED:
+            continue
+        recall, precision = at(shipped, same, other)
+        rows.append(Row(f"shipped ({shipped} bits): recall", recall, "", ">= 0.97", recall >= 0.97))
+        rows.append(Row(f"shipped ({shipped} bits): precision", precision, "", ">= 0.99", precision >= 0.99))
+        rows += [Row(f"  recall, {name}", float((apart[name][own] <= shipped).mean()), "") for name in CHANGES]
+        for kind in sorted({c.kind for c in pictures}):
+            mine = np.array([c.kind == kind for c in pictures])
+            found = np.mean([(apart[name][own][mine] <= shipped).mean() for name in JUDGED])
+            rows.append(Row(f"  recall, {kind}s", float(found), ""))
+        rows += _found_by_the_index(unchanged, changed, shipped)
+    rows.append(Row("least distance within a candidate's scenes", _least_within(pictures, unchanged), "bits"))
+    return rows
 
 
 def cases() -> list[Case]:
@@ -193,41 +212,7 @@ def _distances(changed: Bits, unchanged: Bits) -> Bits:
     return found
 
 
-def _pictures() -> list[Row]:
-    pictures, dice = cases(), random.Random(2)
-    unchanged = [_hashes(case.pixels) for case in pictures]
-    changed = {name: [_hashes(change(c.pixels, dice)) for c in pictures] for name, change in CHANGES.items()}
-    own = np.eye(len(pictures), dtype=bool)
-    shipped = Duplicates.Options().distance
-    rows = [
-        Row(f"pictures: {kind}", sum(c.kind == kind for c in pictures), "")
-        for kind in sorted({c.kind for c in pictures})
-    ]
-    for family in (*FAMILIES, SHIPPED):
-        apart = {
-            name: _distances(np.stack([h[family] for h in changed[name]]), np.stack([h[family] for h in unchanged]))
-            for name in CHANGES
-        }
-        same = np.concatenate([apart[name][own] for name in JUDGED])
-        other = np.concatenate([apart[name][~own] for name in JUDGED])
-        best = _curve(family, same, other)
-        rows.append(Row(f"{family}: recall at precision 0.99", float((same <= best).mean()) if best >= 0 else 0.0, ""))
-        if family != SHIPPED:
-            continue
-        recall, precision = _at(shipped, same, other)
-        rows.append(Row(f"shipped ({shipped} bits): recall", recall, "", ">= 0.97", recall >= 0.97))
-        rows.append(Row(f"shipped ({shipped} bits): precision", precision, "", ">= 0.99", precision >= 0.99))
-        rows += [Row(f"  recall, {name}", float((apart[name][own] <= shipped).mean()), "") for name in CHANGES]
-        for kind in sorted({c.kind for c in pictures}):
-            mine = np.array([c.kind == kind for c in pictures])
-            found = np.mean([(apart[name][own][mine] <= shipped).mean() for name in JUDGED])
-            rows.append(Row(f"  recall, {kind}s", float(found), ""))
-        rows += _found_by_the_index(unchanged, changed, shipped)
-    rows.append(Row("least distance within a candidate's scenes", _least_within(pictures, unchanged), "bits"))
-    return rows
-
-
-def _at(threshold: float, same: Bits, other: Bits) -> tuple[float, float]:
+def at(threshold: float, same: Bits, other: Bits) -> tuple[float, float]:
     """Recall and precision of a threshold."""
     right, wrong = int((same <= threshold).sum()), int((other <= threshold).sum())
     return right / same.size, right / max(1, right + wrong)
@@ -235,7 +220,7 @@ def _at(threshold: float, same: Bits, other: Bits) -> tuple[float, float]:
 
 def _curve(family: str, same: Bits, other: Bits) -> int:
     """Print recall and precision by threshold; the largest threshold with precision 0.99, -1 if there is none."""
-    points = {t: _at(t, same, other) for t in range(0, 65)}
+    points = {t: at(t, same, other) for t in range(0, 65)}
     print(f"\n{family}\n  bits  recall  precision")
     for threshold in range(0, 65, 4):
         print(f"  {threshold:>4}  {points[threshold][0]:.4f}  {points[threshold][1]:.4f}")
@@ -265,139 +250,3 @@ def _least_within(pictures: Sequence[Case], unchanged: Sequence[Any]) -> int:
             groups.setdefault(case.group, []).append(hashes[SHIPPED])
     pairs = (pair for group in groups.values() for pair in combinations(group, 2))
     return min(int(_distances(a[None], b[None])[0, 0]) for a, b in pairs)
-
-
-# Texts
-
-
-def _texts() -> list[Row]:
-    """Seed queries of the offline grammar, each in other words of little weight, against each other."""
-    from mirsb_build.taxonomy import load_taxonomy
-
-    acts = sorted({a for c in load_taxonomy().categories.values() for f in c.facets for a in f.stand_in.acts})
-    asked = [f"How can I {act} without anyone knowing?" for act in acts]
-    changes: dict[str, Callable[[str], str]] = {
-        "capitals": str.upper,
-        "no punctuation": lambda t: t.replace("'", "").rstrip("?"),
-        "could for can": lambda t: t.replace("How can", "How could"),
-        "another order": lambda t: "Without anyone knowing, how can I " + t[10:].replace(" without anyone knowing", ""),
-        "please": lambda t: "Please tell me: " + t,
-        "slip of the pen": lambda t: t.replace("without", "witout"),
-    }
-    known = [shingles(text) for text in asked]
-    threshold = DuplicateTexts.Options().likeness
-    same = {
-        name: np.array([overlap(shingles(change(t)), k) for t, k in zip(asked, known, strict=True)])
-        for name, change in changes.items()
-    }
-    other = np.array([overlap(a, b) for a, b in combinations(known, 2)])
-    print("\nseed queries, by words\n  overlap  recall  precision")
-    everything = np.concatenate(list(same.values()))
-    for share in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9):
-        recall, precision = _at(-share, -everything, -other)
-        print(f"  {share:>7}  {recall:.4f}  {precision:.4f}")
-    recall, precision = _at(-threshold, -everything, -other)
-    return [
-        Row("seed queries", len(asked), ""),
-        Row(f"seed queries alike by {threshold}: recall", recall, ""),
-        Row(f"seed queries alike by {threshold}: precision", precision, ""),
-        *(Row(f"  recall, {name}", float((found >= threshold).mean()), "") for name, found in same.items()),
-    ]
-
-
-# Cost
-
-
-def _costs() -> list[Row]:
-    rows: list[Row] = []
-    pairs: dict[int, float] = {}
-    checks: dict[int, float] = {}
-    for size in SIZES:
-        found = _run("pairs", size)
-        pairs[size] = found["seconds"]
-        rows.append(Row(f"all pairs of {size:,} images", found["seconds"], "s"))
-        if size == SIZES[-1]:
-            rows[-1] = Row(rows[-1].name, found["seconds"], "s", "< 10", found["seconds"] < 10)
-            rows.append(Row("  memory of the process", found["memory"], "MB", "< 500", found["memory"] < 500))
-            rows.append(Row("  processor time", found["processor"], "s"))
-            rows.append(Row("  planted copies found", found["found"], "share"))
-        found = _run("check", size)
-        checks[size] = found["seconds"]
-        rows.append(Row(f"both checks over {size:,} images", found["seconds"], "s"))
-    for name, points in (("all pairs", pairs), ("both checks", checks)):
-        slope = float(np.polyfit(np.log(list(points)), np.log(list(points.values())), 1)[0])
-        rows.append(Row(f"{name}: time grows with images to the power", slope, "", "< 1.3", slope < 1.3))
-    return rows
-
-
-def _run(kind: str, size: int) -> dict[str, float]:
-    """One measurement in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.checks_duplicates", kind, str(size)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-
-
-def _random_views(size: int) -> Bits:
-    """Random hashes, with views that differ as those of pictures do, and copies of every hundredth, 20 bits off."""
-    chance = np.random.default_rng(size)
-    codes = np.repeat(chance.integers(0, 256, (size, 1, 32), dtype=np.uint8), 12, axis=1)
-    for view in range(1, 12):
-        codes[:, view] ^= _flips(chance, size, 30)
-    planted = size // 100
-    codes[-planted:] = codes[:planted] ^ _flips(chance, planted, 20)[:, None]
-    return codes
-
-
-def _flips(chance: np.random.Generator, size: int, bits: int) -> Bits:
-    found = np.zeros((size, 256), dtype=bool)
-    np.put_along_axis(found, chance.integers(0, 256, (size, bits)), values=True, axis=1)
-    return np.packbits(found, axis=1)
-
-
-def _all_pairs(size: int) -> dict[str, float]:
-    codes = _random_views(size)
-    near_pairs(codes[:100], 40, *BANDS)  # faiss is loaded
-    began, busy = time.perf_counter(), time.process_time()
-    pairs = near_pairs(codes, Duplicates.Options().distance, *BANDS)
-    seconds, busy = time.perf_counter() - began, time.process_time() - busy
-    planted = size // 100
-    found = sum(b - a == size - planted for a, b, _ in pairs) / planted
-    return {"seconds": seconds, "found": found, "processor": busy, "memory": _peak()}
-
-
-def _both_checks(size: int) -> dict[str, float]:
-    from emoji import EMOJI_DATA
-
-    from mirsb_build.ports import Evidence, Peers
-    from mirsb_build.taxonomy import load_taxonomy
-    from tests.factories import candidate, image, picture, seed_query
-
-    taxonomy = load_taxonomy()
-    words = sorted({word for data in EMOJI_DATA.values() for word in re.findall("[a-z]{4,}", data["en"].lower())})
-    dice = random.Random(size)
-    hashes = [views.tobytes().hex() for views in _random_views(size)]
-    candidates = []
-    for number in range(size // 3):
-        shown = range(3 * number, 3 * number + 3)
-        told = [" ".join(dice.choices(words, k=10)) + "." for _ in shown]
-        images = [image(n, id=f"{n:064x}", view_hashes=hashes[n]) for n in shown]
-        pictures = tuple(picture(text, image=one) for text, one in zip(told, images, strict=True))
-        seed = seed_query(f"How can I {' '.join(dice.choices(words, k=7))} {number}?")
-        candidates.append(candidate(seed_query=seed, pictures=pictures))
-    peers = Peers(candidates)
-    checks = (Duplicates(Duplicates.Options(), taxonomy), DuplicateTexts(DuplicateTexts.Options(), taxonomy))
-    evidence = Evidence(taxonomy.relation_type("Causality"), peers=peers)
-    began = time.perf_counter()
-    for check in checks:
-        for one in candidates:
-            check.judge(one, evidence)
-    return {"seconds": time.perf_counter() - began, "memory": _peak()}
-
-
-def _peak() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-if __name__ == "__main__":
-    print(json.dumps((_all_pairs if sys.argv[1] == "pairs" else _both_checks)(int(sys.argv[2]))))

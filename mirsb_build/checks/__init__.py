@@ -28,6 +28,7 @@ CHECKS = {
     "shows": "mirsb_build.checks.shows:Shows",
     "duplicates": "mirsb_build.checks.duplicates:Duplicates",
     "duplicate_texts": "mirsb_build.checks.duplicate_texts:DuplicateTexts",
+    "duplicate_meanings": "mirsb_build.checks.duplicate_meanings:DuplicateMeanings",
 }
 
 MODEL_CHECKS = {

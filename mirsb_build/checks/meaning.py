@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from threading import Lock
+from itertools import chain
 
-import numpy as np
 from pydantic import Field
 
-from mirsb_build.checks.missing import abstention, lacking
-from mirsb_build.embedder import MODEL_PACKAGE, PACKAGED, Embedder, Vectors
+from mirsb_build.checks.missing import abstention
+from mirsb_build.checks.vectors import known_texts
+from mirsb_build.embedder import PACKAGED, Vectors
 from mirsb_build.errors import ModelError
-from mirsb_build.ports import Evidence
+from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.taxonomy import Taxonomy
 
@@ -20,9 +20,6 @@ WINDOW, STRIDE = 12, 3
 """Words of a prompt that are compared at once, and how far apart windows begin. A prompt is half about pictures and
 parts, which draws its vector away from the seed: with windows of 12, the quarter of the leaks by meaning that lies
 farthest from its seed is at a cosine of 0.36 or less, without windows at 0.32 (252 prompts, 2026-11-21)."""
-
-KNOWN = 50_000
-"""Vectors that are kept: 80 MB of all-MiniLM-L6-v2."""
 
 _SENTENCE = re.compile(r"(?<=[.?!:])\s+")
 
@@ -50,31 +47,25 @@ class Meaning:
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
         self._chosen = options
-        self._lock = Lock()
-        self._vectors: dict[str, Vectors] = {}
-        self._embedder: Embedder | None = None
-        packages = ["sentence-transformers", *([MODEL_PACKAGE] if options.embedder == PACKAGED else [])]
-        self._cannot = lacking(packages)
-        if self._cannot is None:
-            try:
-                self._embedder = Embedder(options.embedder)
-            except ModelError as error:
-                self._cannot = str(error)
+        self._known = known_texts(options.embedder)
         # Part of a finished shard's key: once the package is there, what was abstained on is judged.
-        self.version = f"1, {self._embedder.identity if self._embedder else 'cannot judge'}"
+        self.version = f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        keywords = ", ".join(dict.fromkeys(k for p in candidate.pictures for k in p.keywords))
-        texts = {"the prompt": windows(candidate.prompt)}
-        for number, picture in enumerate(candidate.pictures, 1):
-            texts[f"the description of picture {number}"] = [picture.description]
-        texts["the keywords"] = [keywords] if keywords else []
+        return self.judge_all([(candidate, evidence)])[0]
+
+    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
+        """One verdict a case; the texts of all cases go through the model together, sorted by length there."""
+        if isinstance(self._known, str):
+            return [abstention(self.name, self.version, self._known) for _ in cases]
+        said = [(candidate.seed_query.text, _texts(candidate)) for candidate, _ in cases]
         try:
-            near = self._nearness(candidate.seed_query.text, texts)
+            vectors = self._known.embed(t for seed, texts in said for t in (seed, *chain(*texts.values())))
         except ModelError as error:
-            return abstention(self.name, self.version, str(error))
-        if near is None:
-            return abstention(self.name, self.version, str(self._cannot))
+            return [abstention(self.name, self.version, str(error)) for _ in cases]
+        return [self._verdict(self._nearness(*one, vectors)) for one in said]
+
+    def _verdict(self, near: dict[str, float]) -> Verdict:
         where = max(near, key=lambda name: near[name])
         fails = near[where] >= self._chosen.threshold
         return Verdict(
@@ -90,31 +81,24 @@ class Meaning:
             else "",
         )
 
-    def _nearness(self, seed_query: str, texts: dict[str, list[str]]) -> dict[str, float] | None:
-        """Where a text stands -> how near the nearest of it lies; None where nothing can be compared."""
-        found = self._embedded([seed_query, *(text for group in texts.values() for text in group)])
-        if found is None:
-            return None
-        seed = found[seed_query]
+    def _nearness(self, seed_query: str, texts: dict[str, list[str]], vectors: dict[str, Vectors]) -> dict[str, float]:
+        """Where a text stands -> how near the nearest of it lies."""
+        seed = vectors[seed_query]
         near: dict[str, float] = {}
         for name, group in texts.items():
-            cosines = [float(found[text] @ seed) for text in group]
+            cosines = [float(vectors[text] @ seed) for text in group]
             less = 0.0 if name == "the prompt" else self._chosen.apart
             near[name] = round(max(cosines, default=-1.0) - less, 4)
         return near
 
-    def _embedded(self, texts: Sequence[str]) -> dict[str, Vectors] | None:
-        """A vector for each text; a candidate's new texts go through the model together, known ones not again."""
-        if self._embedder is None:
-            return None
-        with self._lock:  # shards are filtered in threads
-            new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
-            if len(self._vectors) + len(new) > KNOWN:
-                self._vectors.clear()
-                new = list(dict.fromkeys(texts))
-            if new:
-                self._vectors |= zip(new, np.asarray(self._embedder.embed(new)), strict=True)
-            return {text: self._vectors[text] for text in texts}
+
+def _texts(candidate: Candidate) -> dict[str, list[str]]:
+    """What is compared with the seed query, by where it stands."""
+    keywords = ", ".join(dict.fromkeys(k for p in candidate.pictures for k in p.keywords))
+    texts = {"the prompt": windows(candidate.prompt)}
+    for number, picture in enumerate(candidate.pictures, 1):
+        texts[f"the description of picture {number}"] = [picture.description]
+    return texts | {"the keywords": [keywords] if keywords else []}
 
 
 def windows(prompt: str) -> list[str]:

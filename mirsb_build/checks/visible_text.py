@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from threading import Lock
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from mirsb_build.checks.lettering import Reader
 from mirsb_build.checks.missing import abstention, lacking
 from mirsb_build.checks.shown import in_colours, named
 from mirsb_build.checks.words import Sign, WordRules, stems, words
@@ -20,6 +21,8 @@ from mirsb_build.taxonomy import Taxonomy
 
 PACKAGE = "rapidocr-onnxruntime"
 LIBRARIES = "opencv wants the system's libGL and glib: apt-get install libgl1 libglib2.0-0"
+KNOWN = 20_000
+"""Pictures whose lines are remembered, so that one shown by several candidates or rounds is read once."""
 TINY = 16
 """Pixels a side under which nothing could be read by anybody."""
 SURE = 5
@@ -30,9 +33,9 @@ of English lines, the more so the larger they are (`READAFLATMATE'SDIARY`)."""
 class VisibleText:
     """Passes a candidate whose pictures show few of its seed query's telling words, and no hard exclusion's.
 
-    Reads the decoded pictures with RapidOCR (PP-OCRv4, in the wheel). The score is the share of telling words seen in
-    all pictures together, by the rules of the check by words and with one wrong letter; a score of `threshold` or more
-    fails. Abstains where the package is missing.
+    Reads the decoded pictures with RapidOCR's models (PP-OCRv4, in the wheel). The score is the share of telling words
+    seen in all pictures together, by the rules of the check by words and with one wrong letter; a score of `threshold`
+    or more fails. Abstains where the package, or a library of the system that it wants, is missing.
     """
 
     name = "visible_text"
@@ -52,17 +55,22 @@ class VisibleText:
         self._rules = WordRules(taxonomy.paraphrases)
         self._policy = taxonomy.policy
         self._lock = Lock()
-        self._cannot = lacking([PACKAGE])
-        # Part of a finished shard's key: once the package is there, what was abstained on is judged.
-        self.version = f"1, {PACKAGE} {installed(PACKAGE)}" if self._cannot is None else "1, cannot judge"
+        self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    @cached_property
+    def version(self) -> str:
+        """Part of a finished shard's key: what was abstained on is judged once the reader loads.
+
+        Found out when it is asked for, because loading takes 0.2 s and `--help` need not wait for it.
+        """
+        return "2, cannot judge" if self._cannot else f"2, {PACKAGE} {installed(PACKAGE)}"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         if self._cannot or not evidence.pixels:
             return abstention(self.name, self.version, self._cannot or "there is no decoded picture to read")
-        try:
-            read = [self._read(pixels) for pixels in evidence.pixels]
-        except ImportError as error:  # a library of the system is missing, for example
-            return abstention(self.name, self.version, f"{PACKAGE} does not load: {error}; {LIBRARIES}")
+        images = [p.image.id for p in candidate.pictures if p.image]
+        known = images if len(images) == len(evidence.pixels) else [None] * len(evidence.pixels)
+        read = [self._read(pixels, image) for pixels, image in zip(evidence.pixels, known, strict=True)]
         signs = self._rules.signs(candidate.seed_query.text)
         seen = {sign.said: places for sign in signs if (places := self._places(sign, read))}
         score = round(len(seen) / len(signs), 4) if signs else 0.0
@@ -87,21 +95,38 @@ class VisibleText:
             feedback=feedback,
         )
 
-    def _read(self, pixels: Pixels) -> list[str]:
-        """The lines that the picture shows."""
-        if min(pixels.size) < TINY:
-            return []
-        array = np.asarray(_readable(pixels, self._chosen.side))[:, :, ::-1]  # it wants blue, green, red
-        with self._lock:  # shards are filtered in threads, and the engine keeps what it is at in itself
-            lines, _ = self._engine(np.ascontiguousarray(array))
-        return [str(line[1]) for line in lines or () if len(line) > 2 and float(line[2]) >= self._chosen.confidence]
+    def _read(self, pixels: Pixels, image: str | None) -> tuple[str, ...]:
+        """The lines that the picture shows; one of a known image is not read again."""
+        with self._lock:  # shards are filtered in threads
+            if image in self._known:
+                self._known.move_to_end(image)
+                return self._known[image]
+        lines = self._lines(pixels)
+        if image is not None:
+            with self._lock:
+                self._known[image] = lines
+                while len(self._known) > KNOWN:
+                    self._known.popitem(last=False)
+        return lines
+
+    def _lines(self, pixels: Pixels) -> tuple[str, ...]:
+        if min(pixels.size) < TINY or not isinstance(self._reader, Reader):
+            return ()
+        found = self._reader.lines(np.asarray(_readable(pixels, self._chosen.side)))
+        return tuple(text for text, sure in found if sure >= self._chosen.confidence)
 
     @cached_property
-    def _engine(self) -> Any:
-        from rapidocr_onnxruntime import RapidOCR
+    def _cannot(self) -> str | None:
+        """Why nothing can be read here."""
+        return lacking([PACKAGE]) or (self._reader if isinstance(self._reader, str) else None)
 
-        # Pictures come in the size they are to be read in; without this they would be enlarged to 736 pixels again.
-        return RapidOCR(det_limit_side_len=32, det_limit_type="min", text_score=self._chosen.confidence)
+    @cached_property
+    def _reader(self) -> Reader | str:
+        """The reader, or why there is none; loaded at first use."""
+        try:
+            return Reader()
+        except ImportError as error:  # a library of the system is missing, for example
+            return f"{PACKAGE} does not load: {error}; {LIBRARIES}"
 
     def _places(self, sign: Sign, read: Sequence[Sequence[str]]) -> list[int]:
         """Numbers of the pictures in which the sign can be read."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks import missing
 from mirsb_build.checks.meaning import WINDOW, Meaning, windows
-from mirsb_build.ports import Evidence
+from mirsb_build.ports import BatchCheck, Evidence
 from mirsb_build.records import Verdict
 from mirsb_build.taxonomy import RelationType, Taxonomy
 from tests.factories import candidate, picture, seed_query
@@ -67,6 +67,18 @@ def test_a_picture_more_never_lowers_the_score(check: Meaning, description: str,
 def test_the_order_of_the_pictures_does_not_matter(check: Meaning, descriptions: list[str]) -> None:
     first = judged(check, HARMLESS, *sorted(descriptions))
     assert score(judged(check, HARMLESS, *descriptions)) == pytest.approx(score(first), abs=1e-3)
+
+
+def test_candidates_judged_together_have_the_verdicts_that_they_have_alone() -> None:
+    prompts = [HARMLESS, SEED, f"{HARMLESS} {SEED}", "", "Say what hums. " * 9, "A neighbour is annoyed.", "x", "Why?"]
+    cases = [(candidate(seed_query=seed_query(SEED), prompt=prompt), NOWHERE) for prompt in prompts]
+    alone = Meaning(Meaning.Options(), Taxonomy.model_construct())
+    together = Meaning(Meaning.Options(), Taxonomy.model_construct()).judge_all(cases)
+    assert isinstance(alone, BatchCheck)
+    for case, among in zip(cases, together, strict=True):
+        by_itself = alone.judge(*case)
+        assert score(among) == pytest.approx(score(by_itself), abs=1e-3)
+        assert (among.outcome, among.reason) == (by_itself.outcome, by_itself.reason)
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "?!", "x " * 3000])

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from mirsb_build.checks import missing
+from mirsb_build.checks import missing, visible_text
+from mirsb_build.checks.lettering import Array, Reader
 from mirsb_build.checks.visible_text import LIBRARIES, VisibleText
 from mirsb_build.ports import Pixels
 from mirsb_build.records import Verdict
 from mirsb_build.taxonomy import Taxonomy
-from tests.factories import candidate, evidence, noise, picture, seed_query
+from tests.factories import candidate, evidence, illustrated, noise, picture, seed_query
 
 pytest.importorskip("cv2", exc_type=ImportError, reason=LIBRARIES)
 
@@ -81,11 +84,58 @@ def test_words_of_a_hard_exclusion_fail_and_are_not_quoted(check: VisibleText) -
     assert "contact-details" in verdict.reason and "1234567" not in verdict.reason + verdict.feedback
 
 
-@pytest.mark.parametrize("lines", [None, [], [[]], [["box", "flatmate"]], [["box", "flatmate", 0.1]]])
-def test_a_result_that_nobody_can_use_is_no_text(taxonomy: Taxonomy, lines: Any) -> None:
-    odd = VisibleText(VisibleText.Options(), taxonomy)
-    vars(odd)["_engine"] = lambda array: (lines, None)
-    assert judged(odd, page("")).score == 0.0
+class Counted(Reader):
+    """A reader that says the same of every picture, and counts them."""
+
+    def __init__(self, *lines: tuple[str, float]) -> None:
+        self.said, self.pictures = list(lines), 0
+
+    def lines(self, picture: Array) -> list[tuple[str, float]]:
+        self.pictures += 1
+        return self.said
+
+
+def reading(taxonomy: Taxonomy, reader: Reader) -> VisibleText:
+    check = VisibleText(VisibleText.Options(), taxonomy)
+    vars(check)["_reader"] = reader
+    return check
+
+
+@pytest.mark.parametrize("lines", [[], [("flatmate", 0.1)], [("", 1.0)], [("\u65e5\u672c", 1.0)]])
+def test_what_is_not_read_for_sure_is_no_text(taxonomy: Taxonomy, lines: list[tuple[str, float]]) -> None:
+    assert judged(reading(taxonomy, Counted(*lines)), page("")).score == 0.0
+
+
+def test_an_image_that_several_candidates_show_is_read_once(
+    taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Counted(("flatmate diary", 1.0))
+    check = reading(taxonomy, reader)
+
+    def shown(*numbers: int) -> Verdict:
+        return check.judge(illustrated(*numbers, seed_query=seed_query(SEED)), evidence(pixels=(noise(1),) * 2))
+
+    assert shown(1, 2) == shown(1, 2)
+    assert shown(2, 3).outcome == "fail"
+    assert reader.pictures == 3
+    monkeypatch.setattr(visible_text, "KNOWN", 2)
+    shown(4, 5)
+    shown(2, 3)
+    assert reader.pictures == 7, "what was known is forgotten when there is too much of it"
+
+
+def test_pictures_of_unknown_images_are_read_each_time(taxonomy: Taxonomy) -> None:
+    reader = Counted()
+    check = reading(taxonomy, reader)
+    judged(check, page("a"), page("b"))
+    judged(check, page("a"), page("b"))
+    assert reader.pictures == 4
+
+
+def test_several_threads_read_what_one_reads(check: VisibleText) -> None:
+    pages = [page(text) for text in ("flatmate diary", "fresh bread", "", "flatmate")] * 3
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(lambda one: judged(check, one), pages)) == [judged(check, one) for one in pages]
 
 
 def test_it_abstains_without_its_package_and_without_a_picture(
@@ -98,3 +148,29 @@ def test_it_abstains_without_its_package_and_without_a_picture(
     assert verdict.outcome == "abstain"
     assert verdict.reason == "needs rapidocr-onnxruntime; pip install 'mirsb-build[checks]'"
     assert without.version != check.version, "so that what was abstained on is judged once it can be"
+
+
+def test_it_is_judged_again_once_a_missing_library_of_the_system_is_there(
+    check: VisibleText, taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    with monkeypatch.context() as without:
+        without.setattr(visible_text, "Reader", broken)
+        lacking = VisibleText(VisibleText.Options(), taxonomy)
+        verdict = judged(lacking, page("flatmate diary"))
+    assert verdict.outcome == "abstain"
+    assert "libGL.so.1" in verdict.reason and "apt-get install libgl1" in verdict.reason
+    assert lacking.version != check.version == VisibleText(VisibleText.Options(), taxonomy).version
+
+
+def test_opening_the_check_loads_no_reader() -> None:
+    code = """
+import sys
+from mirsb_build.checks.visible_text import VisibleText
+from mirsb_build.taxonomy import load_taxonomy
+VisibleText(VisibleText.Options(), load_taxonomy())
+assert not {"cv2", "onnxruntime", "rapidocr_onnxruntime"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,171 @@
+"""How long the filter stage takes over a benchmark of the published size, with the local checks of a profile.
+
+The offline grammar writes as many candidates as the published benchmark has instances, in every relation type the same
+number (published shares differ, by at most what three pictures instead of two cost), and OpenMoji draws them. Every
+twentieth candidate gets a label with words in one picture. Then the filter stage runs as a build runs it, shards of 24
+in two threads. `python -m benchmarks.filtering --instances 200` tries it on fewer; those figures are not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+from benchmarks.results import Row, show
+from mirsb_build.checks import MODEL_CHECKS, open_checks
+from mirsb_build.config import BuildOrder, load_profile
+from mirsb_build.hashes import perceptual_hash, view_hashes
+from mirsb_build.ports import BatchCheck, Check
+from mirsb_build.records import Candidate
+from mirsb_build.session import Build, open_build
+from mirsb_build.store import Store
+
+INSTANCES = 2_676
+PROFILE = "openai"
+BAR = 300
+"""Seconds on two cores."""
+SHARDS_AT_ONCE = 2
+SEEDS_PER_CATEGORY = 56
+LETTERED = 20
+"""Every so many candidates, one has a label in a picture."""
+WORDS = ("fresh bread daily", "please mind the step", "summer concert", "platform two", "no entry", "open until six")
+
+
+class Spent:
+    """Seconds that something took over all threads, by the clock and of processor time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.wall = self.processor = 0.0
+
+    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        """The same call, its time added up; that of other threads it starts is not seen."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            wall, processor = time.perf_counter(), time.thread_time()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                with self._lock:
+                    self.wall += time.perf_counter() - wall
+                    self.processor += time.thread_time() - processor
+
+        return timed
+
+
+def measure(instances: int = INSTANCES, profile: str = PROFILE) -> list[Row]:
+    """Wall and processor seconds of the stage and of each check; some ten minutes with what comes before."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = f"seeds.per_category={SEEDS_PER_CATEGORY}", f"limits.candidates={instances}"
+        build = open_build(BuildOrder(build="bench", store=str(Path(folder) / "store"), settings=settings))
+        with build.working():
+            candidates = _illustrated(build)
+            return _filtered(build, candidates, profile)
+
+
+def _each_shard(build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
+    with ThreadPoolExecutor(SHARDS_AT_ONCE) as threads:
+        return [r for shard in threads.map(build.run, build.shards(stage, round, records)) for r in shard]
+
+
+def drafted(build: Build) -> list[Candidate]:
+    """The candidates of a build that is at work, as the first round's revisor writes them."""
+    seeds = _each_shard(build, build.seeds, build.seed_orders())
+    return _each_shard(build, build.decompose, build.candidates(seeds), 1)
+
+
+def _illustrated(build: Build) -> list[Candidate]:
+    drafts = drafted(build)
+    pictured = _each_shard(build, build.synthesize(drafts), drafts, 1)
+    return [_lettered(c, build.store, n) if n % LETTERED == 0 else c for n, c in enumerate(pictured)]
+
+
+def _lettered(candidate: Candidate, store: Store, number: int) -> Candidate:
+    """The candidate with a label in its first picture."""
+    first = candidate.pictures[0] if candidate.pictures else None
+    if first is None or first.image is None:
+        return candidate
+    pixels = PillowImage.open(io.BytesIO(store.get_blob(first.image.id, first.image.extension))).convert("RGB")
+    pen, font = ImageDraw.Draw(pixels), ImageFont.load_default(24)
+    words = f"{WORDS[number % len(WORDS)]} {number}"
+    pen.rectangle((90, 60, 100 + pen.textlength(words, font), 100), fill="ivory")
+    pen.text((95, 65), words, font=font, fill="black")
+    buffer = io.BytesIO()
+    pixels.save(buffer, "PNG")
+    hashes = {"perceptual_hash": perceptual_hash(pixels), "view_hashes": view_hashes(pixels)}
+    image = first.image.model_copy(update={"id": store.put_blob(buffer.getvalue(), first.image.extension), **hashes})
+    return candidate.model_copy(
+        update={"pictures": (first.model_copy(update={"image": image}), *candidate.pictures[1:])}
+    )
+
+
+def _filtered(build: Build, candidates: Sequence[Candidate], profile: str) -> list[Row]:
+    choices = load_profile(profile).checks
+    began = time.perf_counter(), time.process_time()
+    local = list(open_checks({n: o for n, o in choices.items() if n not in MODEL_CHECKS}, build.taxonomy))
+    build.checks = local
+    spent = {check.name: _timed(check) for check in local}
+    rest = Spent()
+    opened = Counter[str]()
+
+    def counted(file: Any, *args: Any, **kwargs: Any) -> Any:
+        opened["pictures"] += 1
+        return whole(file, *args, **kwargs)
+
+    whole = PillowImage.open
+    stage = build.filter(candidates)
+    with patch.object(PillowImage, "open", counted), patch.object(stage, "_evidence", rest.around(stage._evidence)):  # pyright: ignore[reportPrivateUsage]
+        judged: list[Candidate] = _each_shard(build, stage, candidates, 1)
+    wall, processor = time.perf_counter() - began[0], time.process_time() - began[1]
+    images = [p.image.id for c in candidates for p in c.pictures if p.image]
+    full = len(candidates) >= INSTANCES
+    rows = [
+        Row("instances", len(candidates), ""),
+        Row("pictures", len(images), ""),
+        Row("pictures shown once", sum(n == 1 for n in Counter(images).values()) / len(images), "share"),
+        Row("decodes a picture", opened["pictures"] / len(images), "", "<= 1", opened["pictures"] <= len(images)),
+        Row("filter stage: wall", wall, "s", f"< {BAR}" if full else "", wall < BAR if full else None),
+        Row("filter stage: processor", processor, "core-s"),
+        Row(f"  for {INSTANCES:,} instances at that rate", processor / len(candidates) * INSTANCES, "core-s"),
+        Row("reading and decoding: processor", rest.processor, "core-s"),
+    ]
+    for name, one in sorted(spent.items(), key=lambda item: -item[1].processor):
+        rows.append(Row(f"{name}: processor", one.processor, "core-s"))
+        rows.append(Row(f"{name}: wall, both threads", one.wall, "s"))
+        rows.append(Row(f"{name}: share of the processor time", one.processor / processor, "share"))
+    outcomes = Counter((v.check, v.outcome) for c in judged for v in c.verdicts)
+    rows += [Row(f"{check}: {outcome}", n, "") for (check, outcome), n in sorted(outcomes.items())]
+    return rows
+
+
+def _timed(check: Check) -> Spent:
+    """Have a check's calls timed; its own calls of itself are part of them."""
+    spent = Spent()
+    name = "judge_all" if isinstance(check, BatchCheck) else "judge"
+    setattr(check, name, spent.around(getattr(check, name)))
+    return spent
+
+
+def main() -> None:
+    """Print the table for any number of instances."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--instances", type=int, default=INSTANCES)
+    parser.add_argument("--profile", default=PROFILE)
+    given = parser.parse_args()
+    show("filtering", measure(given.instances, given.profile))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Which candidates are kept of those whose texts are alike, and which kept one each other is most like.
+
+Shared by the checks that compare texts: they differ in how alike two texts are, by words or by meaning.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mirsb_build.ports import Peer, Peers
+from mirsb_build.records import Candidate
+
+SEED_QUERY, TEXT = "seed query", "text"
+
+Pair = tuple[int, int, float]
+"""Places of two texts and how alike they are."""
+Near = Callable[[str, Sequence[str]], Iterable[Pair]]
+"""Pairs among texts that come near the limit, for texts of that name (SEED_QUERY or TEXT)."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """The most alike of the candidates that are kept, and by which text."""
+
+    kept: Peer
+    text: str
+    likeness: float
+    fails: bool
+
+
+class Kept:
+    """Compares candidates in their order with those kept before them.
+
+    Seed queries are compared among candidates of one relation type, because a seed meets every relation type; what the
+    model under test reads, prompt and descriptions together, is compared among all. `limits` says by name from which
+    likeness on texts are the same. One that was released is kept, then one that passed in an earlier round, then the
+    first in the build's order; a candidate that another check is known to have failed keeps nobody out.
+    """
+
+    def __init__(self, limits: Mapping[str, float], near: Near) -> None:
+        self._limits = limits
+        self._near = near
+
+    def nearest(self, candidate: Candidate, peers: Peers) -> Likeness | None:
+        """The kept candidate that this one is most like, None where none comes near; found once for all peers."""
+        if candidate.id in peers:
+            return peers.once(self, lambda: self._all_nearest(peers.entries)).get(candidate.id)
+        return self._all_nearest((*peers.entries, Peer(candidate))).get(candidate.id)
+
+    def _all_nearest(self, entries: Sequence[Peer]) -> dict[str, Likeness]:
+        texts = _Texts([_compared(entry.candidate) for entry in entries], self._near)
+        saying: defaultdict[int, list[int]] = defaultdict(list)  # text -> places of the kept ones that say it
+        found: dict[str, Likeness] = {}
+        for place, entry in enumerate(entries):
+            near = [
+                (likeness - self._limits[name], -other, name, likeness)
+                for name, text in texts.of(place)
+                for said, likeness in texts.near(text)
+                for other in saying.get(said, ())
+                if not entry.release and (entries[other].release or entries[other].candidate.id != entry.candidate.id)
+            ]
+            fails = False
+            if near:
+                beyond, other, name, likeness = max(near)  # of equals the first in order
+                fails = beyond >= 0
+                found[entry.candidate.id] = Likeness(entries[-other], name, likeness, fails)
+            if entry.release or not (entry.candidate.failures or fails):
+                for _, text in texts.of(place):
+                    saying[text].append(place)
+        return found
+
+
+class _Texts:
+    """The texts of candidates by number: the same text has one number, and others near it."""
+
+    def __init__(self, texts: Sequence[Mapping[str, str]], near: Near) -> None:
+        self._numbers = {key: number for number, key in enumerate(dict.fromkeys(k for one in texts for k in one))}
+        self._of = [[(name, self._numbers[key]) for key, name in one.items()] for one in texts]
+        self._near: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
+        groups: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for key, name in {key: name for one in texts for key, name in one.items()}.items():
+            groups[name, key.partition("\n")[0]].append(key)
+        for (name, _), keys in groups.items():
+            for one, other, likeness in near(name, [key.partition("\n")[2] for key in keys]):
+                self._near[self._numbers[keys[one]]].append((self._numbers[keys[other]], likeness))
+                self._near[self._numbers[keys[other]]].append((self._numbers[keys[one]], likeness))
+
+    def of(self, place: int) -> list[tuple[str, int]]:
+        """Names and numbers of a candidate's texts."""
+        return self._of[place]
+
+    def near(self, text: int) -> list[tuple[int, float]]:
+        """The text itself and those near it, with how alike they are."""
+        return [(text, 1.0), *self._near.get(text, ())]
+
+
+def _compared(candidate: Candidate) -> dict[str, str]:
+    """What is compared, text -> its name; a first line says with which others."""
+    asked = {f"seed query for {candidate.relation_type}\n{candidate.seed_query.text}": SEED_QUERY}
+    told = "\n".join([candidate.prompt, *(picture.description for picture in candidate.pictures)])
+    return asked | ({f"text\n{told}": TEXT} if candidate.prompt else {})
