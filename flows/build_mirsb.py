@@ -52,20 +52,18 @@ def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
     With targets there are more seeds and rounds until every cell has its instances, or can get no more.
     """
     growth = build.growth()
-    writings = round = 0
+    writings = 0
     while True:
         if orders := growth.orders():
             growth.written(each_shard(build, build.seeds, orders, writings))
             writings += 1
         candidates = build.in_order(growth.next_round())
-        if not candidates:
-            if growth.refuse(build.rejected(growth.passed)):
-                continue
+        if not candidates and not growth.refuse(build.turned_down(growth.passed)):
             break
-        round += 1
-        drafts = each_shard(build, build.decompose, candidates, round)
-        pictured = each_shard(build, build.synthesize(drafts, beside=growth.passed), drafts, round)
-        growth.judged(each_shard(build, build.filter(peers=[*growth.passed, *pictured]), pictured, round))
+        if candidates:
+            drafts = each_shard(build, build.decompose, candidates, growth.rounds)
+            pictured = each_shard(build, build.synthesize(drafts, beside=growth.passed), drafts, growth.rounds)
+            growth.judged(each_shard(build, build.filter([*growth.passed, *pictured]), pictured, growth.rounds))
 
     passed = build.in_order(growth.passed)
     items = each_shard(build, build.review_export, passed)
@@ -73,7 +71,7 @@ def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
     awaiting = sum(instance.outcome == "awaiting" for instance in instances)
     if not awaiting and any(instance.outcome == "accepted" for instance in instances):
         each_shard(build, build.publish, instances)
-    return Outcome(growth.candidates, len(passed), round, writings, awaiting)
+    return Outcome(growth.candidates, len(passed), growth.rounds, writings, awaiting)
 
 
 def run_shards(runner: TaskRunner[Any], build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:

@@ -100,8 +100,8 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
     line = PlanLine(stage=stop.stage, round=stop.round, records=len(stop.records))
     if stop.stage == "seeds":
         line = _seeds(build, [order for order in todo if isinstance(order, SeedOrder)])
-        limit = build.profile.limits.max_iterations
-        return line, *_rounds(build, range(1, limit + 1), _first_candidates(build, stop), share)
+        had, limit = build.course.rounds, build.profile.limits.max_iterations
+        return line, *_rounds(build, range(had + 1, had + 1 + limit), _expected(build, stop), share)
     if stop.round == 0:
         return (line,)
     candidates = [record for record in todo if isinstance(record, Candidate)]
@@ -120,12 +120,11 @@ def _lines(build: Build, stop: Unfinished, share: float) -> tuple[PlanLine, ...]
     return *lines, *_rounds(build, rounds, ceil(len(stop.records) * (1 - share)), share)
 
 
-def _first_candidates(build: Build, stop: Unfinished) -> int:
-    """How many candidates are expected of the seed queries that are still to be written."""
-    if build.targets and stop.round == 0:
-        candidates = sum(build.growth().demand.values())
-    else:
-        candidates = sum(order.count for order in stop.records) * len(build.relation_types)
+def _expected(build: Build, stop: Unfinished) -> int:
+    """How many candidates are expected in the round after the seed queries that are still to be written."""
+    if build.targets:
+        return build.course.expected
+    candidates = sum(order.count for order in stop.records) * len(build.relation_types)
     return min(candidates, build.profile.limits.candidates or candidates)
 
 
@@ -134,16 +133,18 @@ def _seeds(build: Build, orders: Sequence[SeedOrder]) -> PlanLine:
     for order in orders:
         category = build.taxonomy.category(order.risk_category)
         known: list[str] = []
-        answered = 0
+        answered = fruitless = 0
         while True:  # follow the calls as far as the cache has them
             variables = build.seeds.variables(category, [*order.known, *known])
-            request = build.models.request(seeds.ROLE, seeds.PROMPT, variables, sample=answered)
+            request = build.models.request(seeds.ROLE, seeds.PROMPT, variables, sample=fruitless)
             reply = build.models.recall(request, SeedList) if len(known) < order.count else None
             if reply is None:
                 break
             answered += 1
-            told = dict.fromkeys([*known, *(seed.text.strip() for seed in reply.seeds)])
-            known = [text for text in told if text not in order.known]
+            origin = Origin(kind="model", name=request.model)
+            new = build.seeds.new_seeds(category, reply, [*order.known, *known], origin)
+            known += [seed.text for seed in new]
+            fruitless = 0 if new else fruitless + 1
         needed = ceil(max(0, order.count - len(known)) / build.profile.seeds.per_call)
         calls += needed
         cached += answered

@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from PIL.Image import Image as Pixels
 
@@ -269,6 +269,13 @@ class Check(Protocol):
 
 Case = tuple[Candidate, Evidence]
 """What a check judges, with what it may look at."""
+
+
+@runtime_checkable
+class CostlyCheck(Protocol):
+    """A check that looks at every picture with a model of its own: it judges only what no cheaper check failed."""
+
+    costly: Literal[True]
 
 
 @runtime_checkable

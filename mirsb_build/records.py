@@ -288,6 +288,8 @@ class SeedOrder(Record):
     count: int
     known: tuple[str, ...] = ()
     """Texts of the seed queries that the build has already."""
+    whole: bool = False
+    """Whether everything that the calls bring is kept, so that a later order goes on where this one ends."""
 
 
 class SeedBatch(Record):
@@ -356,6 +358,11 @@ class Candidate(Identified):
     @property
     def failures(self) -> tuple[Verdict, ...]:
         return tuple(v for v in self.verdicts if v.outcome == "fail")
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What the failed checks ask for, one sentence each, with the check's name."""
+        return tuple(f"{verdict.check}: {verdict.feedback or verdict.reason}" for verdict in self.failures)
 
     @property
     def passed(self) -> bool:

@@ -27,7 +27,7 @@ from mirsb_build.progress import Step, report
 from mirsb_build.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, load_prompts
 from mirsb_build.records import Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
-from mirsb_build.review import DecisionLog, outcome, simulate
+from mirsb_build.review import DecisionLog, simulate, turned_down
 from mirsb_build.stages import Stage, decompose, seeds
 from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
@@ -128,8 +128,14 @@ class Build:
             self.taxonomy.relation_type(name)
         for name in wanted.cells:
             self.taxonomy.category(name)
-        self.targets = targets_of(wanted, self.categories, self.relation_types)
+        self.targets = targets_of(wanted, self.categories, self.relation_types, list(self.taxonomy.categories))
+        if self.targets and not any(self.targets.values()):
+            raise UsageError(
+                f"profile {self.profile.name}: its targets want nothing of what is built; change `targets`"
+            )
         self._selection = Selection(wanted.diversity, wanted.embedder) if self.targets else None
+        self.course = self.growth()
+        """The newest one."""
         self._portal: BlockingPortal | None = None
         self._again: dict[str, int] = {}
 
@@ -179,7 +185,7 @@ class Build:
     def growth(self) -> Growth:
         """The build's course from its beginning: what it writes and tries next."""
         profile = self.profile
-        return Growth(
+        self.course = Growth(
             self.categories,
             self.relation_types,
             profile.seeds,
@@ -188,16 +194,14 @@ class Build:
             profile.targets,
             self.targets,
         )
+        return self.course
 
-    def rejected(self, passed: Sequence[Candidate]) -> dict[Cell, int]:
-        """How many of these people have rejected, by cell; simulated reviewers' rejections are not made up for."""
+    def turned_down(self, passed: Sequence[Candidate]) -> dict[Cell, int]:
+        """How many of these people have ever turned down, by cell; simulated reviewers' words are not made up for."""
         if not self.targets or self.profile.review.mode == "simulated":
             return {}
-        said: dict[tuple[str, str], list[Decision]] = {}
-        for decision in self.decisions.read():
-            said.setdefault((decision.instance, decision.checksum), []).append(decision)
-        needed = self.profile.review.reviewers
-        return Counter(c.cell for c in passed if outcome(said.get((c.id, c.revision), []), needed) == "rejected")
+        refused = turned_down(self.decisions.read(), self.profile.review.reviewers)
+        return Counter(c.cell for c in passed if (c.id, c.revision) in refused)
 
     def in_order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The build's order: relation type by relation type, so that a changed one moves few shards."""
@@ -263,6 +267,7 @@ class Build:
                 "profile": self.profile.model_dump(mode="json"),
                 "risk_categories": self.categories,
                 "relation_types": {n: self.taxonomy.relation_type(n).family for n in self.relation_types},
+                "targets": [[*cell, count] for cell, count in self.targets.items()],
                 "made_with": self.made_with.model_dump(mode="json"),
             }
             if self.store.read_json(f"builds/{self.name}/build.json") != note:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.build_mirsb import seven_stages
-from mirsb_build.errors import BudgetReached, ModelError, UnknownName
+from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
 from mirsb_build.plan import plan
 from mirsb_build.records import Decision, Instance, ReviewItem
 from mirsb_build.session import Build, Unfinished, only_finished, open_build
@@ -186,7 +186,9 @@ def test_names_that_are_none_are_answered_before_anything_is_made(folder: Path) 
 def test_a_table_is_used_as_far_as_its_relation_types_are_built(folder: Path) -> None:
     table = "targets.relation_types={Analogy: 3, Causality: 50}"
     build = finish(folder, table, "relation_types=[Analogy]")
-    assert {(c.risk_category, c.target) for c in counted(build).cells} == {("Harassment", 2), ("Privacy", 1)}
+    assert {(c.risk_category, c.target) for c in counted(build).cells} == {("Harassment", 1), ("Privacy", 0)}
+    with pytest.raises(UsageError, match="its targets want nothing of what is built"):
+        open_build(order(folder, "targets.relation_types={Causality: 50}", "relation_types=[Analogy]"))
 
 
 def test_the_plan_of_a_build_with_targets_counts_the_candidates_that_they_ask_for(folder: Path) -> None:
@@ -195,5 +197,5 @@ def test_the_plan_of_a_build_with_targets_counts_the_candidates_that_they_ask_fo
         seven_stages(build, only_finished)
     seeds, first, *_ = plan(build, stop.value).lines
     assert (seeds.stage, seeds.records, seeds.calls) == ("seeds", 20, 2)
-    assert (first.stage, first.records) == ("decompose", sum(build.growth().demand.values()))
+    assert (first.stage, first.records) == ("decompose", build.growth().expected)
     assert 12 < first.records < 24

@@ -30,6 +30,7 @@ class Harmless:
     """
 
     name = "harmless"
+    costly = True
 
     class Options(Record):
         """Who looks, and when a picture shows too much."""

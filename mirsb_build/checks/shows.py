@@ -27,6 +27,7 @@ class Shows:
     """
 
     name = "shows"
+    costly = True
 
     class Options(Record):
         """Which model looks, and how near a picture has to be to its text."""

@@ -39,6 +39,7 @@ class VisibleText:
     """
 
     name = "visible_text"
+    costly = True
 
     class Options(Record):
         """What counts as read, and how much of it is too much."""

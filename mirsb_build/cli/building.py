@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mirsb_build.cli import options
-from mirsb_build.errors import BudgetReached, WaitingForReview
+from mirsb_build.errors import BudgetReached, UsageError, WaitingForReview
 
 if TYPE_CHECKING:
     from mirsb_build.config import BuildOrder
@@ -37,7 +37,8 @@ def build(
     changed = options.settings_of(
         settings, seeds_per_category, category, relation, limit, target_per_cell, max_cost, max_calls
     )
-    _run(options.order_of(build, profile, store, changed).model_copy(update={"retry_dead": retry_dead}), as_json)
+    order = options.order_of(build, profile, store, changed).model_copy(update={"retry_dead": retry_dead})
+    _run(order, as_json, seeds_per_category)
 
 
 def plan(
@@ -56,13 +57,22 @@ def plan(
 ) -> None:
     """Show what a build would do next: calls, tokens, images, cost. Calls nothing, writes nothing."""
     from mirsb_build.cli import show
-    from mirsb_build.session import open_build
 
     changed = options.settings_of(
         settings, seeds_per_category, category, relation, limit, target_per_cell, max_cost, max_calls
     )
-    what_is_left = _plan(open_build(options.order_of(build, profile, store, changed)))
+    what_is_left = _plan(_opened(options.order_of(build, profile, store, changed), seeds_per_category))
     show.json_of(what_is_left) if as_json else show.plan(what_is_left)
+
+
+def _opened(order: BuildOrder, seeds_per_category: int | None) -> Build:
+    """The build; raises UsageError for a number of seed queries where targets say how many there are."""
+    from mirsb_build.session import open_build
+
+    opened = open_build(order)
+    if opened.targets and seeds_per_category is not None:
+        raise UsageError("targets have as many seed queries written as they need; leave out --seeds-per-category")
+    return opened
 
 
 def _plan(opened: Build) -> Plan:
@@ -77,15 +87,14 @@ def _plan(opened: Build) -> Plan:
     return plan_of(opened, None)
 
 
-def _run(order: BuildOrder, as_json: bool) -> None:
+def _run(order: BuildOrder, as_json: bool, seeds_per_category: int | None = None) -> None:
     """Run what is left of a build and show what came of it; raises WaitingForReview when people have to decide."""
     from mirsb_build.cli import show
     from mirsb_build.cli.in_process import quiet_prefect, run_flow
-    from mirsb_build.session import open_build
     from mirsb_build.views import History, funnel, write_report
 
     quiet_prefect()
-    opened = open_build(order)
+    opened = _opened(order, seeds_per_category)
     finished = not _plan(opened).lines
     if not finished:
         try:

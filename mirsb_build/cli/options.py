@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirsb_build import DEFAULT_STORE
-from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.errors import UnknownName
 
 if TYPE_CHECKING:
     from mirsb_build.config import BuildOrder
@@ -55,9 +55,7 @@ def settings_of(
     max_cost: float | None,
     max_calls: int | None,
 ) -> tuple[str, ...]:
-    """The short options written as settings, after those given with --set; raises UsageError for two that clash."""
-    if target is not None and per_category is not None:
-        raise UsageError("--target-per-cell writes as many seed queries as it needs; leave out --seeds-per-category")
+    """The short options written as settings, after those given with --set."""
     short = {
         "seeds.per_category": per_category,
         "seeds.categories": categories or None,

@@ -95,6 +95,21 @@ def outcomes(
     return found
 
 
+def turned_down(decisions: Iterable[Decision], needed: int) -> set[tuple[str, str]]:
+    """Instance and checksum of all that were rejected or to be revised at any time, decisions in their order.
+
+    What has been made up for stays made up for, also where reviewers come round to it later.
+    """
+    said: dict[tuple[str, str], list[Decision]] = {}
+    found: set[tuple[str, str]] = set()
+    for decision in decisions:
+        key = decision.instance, decision.checksum
+        said.setdefault(key, []).append(decision)
+        if outcome(said[key], needed) in ("rejected", "revise"):
+            found.add(key)
+    return found
+
+
 class DecisionLog:
     """The decisions of a build: one file an import, never rewritten."""
 
@@ -116,11 +131,11 @@ class DecisionLog:
         return decisions
 
     def append(self, decisions: Sequence[Decision]) -> bool:
-        """Add the decisions; False when the very same ones were added before."""
+        """Add the decisions; False when they are the very ones that were added last."""
         data = "".join(json.dumps(dump(d), ensure_ascii=False) + "\n" for d in decisions).encode()
         digest = checksum(data)[:12]
         names = self._names()
-        if any(digest in name for name in names):
+        if names and digest in max(names, key=lambda name: int(name.split("-")[1])):
             return False
         last = max((int(name.split("-")[1]) for name in names), default=0)
         self._store.files.write(f"{self._folder}/decisions-{last + 1:04d}-{digest}.jsonl", data)

@@ -66,7 +66,7 @@ class Decompose(Stage[Candidate, Candidate]):
             "category": category,
             "relation_type": self._taxonomy.relation_type(candidate.relation_type),
             "round": candidate.round + 1,
-            "feedback": feedback(candidate),
+            "feedback": candidate.advice,
             "previous": candidate if candidate.round else None,
             "policy": self._taxonomy.policy.rules,
         }
@@ -87,7 +87,7 @@ class Decompose(Stage[Candidate, Candidate]):
             relation_type=candidate.relation_type,
             round=candidate.round + 1,
             parent=candidate.revision if candidate.round else None,
-            feedback=feedback(candidate),
+            feedback=candidate.advice,
             prompt=reply.prompt if reply else "",
             pictures=tuple(
                 Picture(description=p.description, keywords=tuple(p.keywords))
@@ -106,8 +106,3 @@ class Decompose(Stage[Candidate, Candidate]):
         for picture in reply.pictures:
             hit = hit or screen(f"{picture.description} {' '.join(picture.keywords)}", "image")
         return (None, (hit,)) if hit else (reply, ())
-
-
-def feedback(candidate: Candidate) -> tuple[str, ...]:
-    """What the failed checks ask for, one sentence each, with the check's name."""
-    return tuple(f"{verdict.check}: {verdict.feedback or verdict.reason}" for verdict in candidate.failures)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from anyio import to_thread
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import MirsbError
 from mirsb_build.images import Images
-from mirsb_build.ports import BatchCheck, Case, Check, Evidence, ModelCheck, Peer, Peers, Pixels
+from mirsb_build.ports import BatchCheck, Case, Check, CostlyCheck, Evidence, ModelCheck, Peer, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
 from mirsb_build.stages import Stage
 from mirsb_build.taxonomy import Taxonomy
@@ -23,17 +23,19 @@ AT_ONCE = 8
 class Filter(Stage[Candidate, Candidate]):
     """Let every check judge each candidate that has images; each image is decoded once for all the checks.
 
-    Takes illustrated candidates, returns them with one verdict a check. A check that breaks on a candidate fails that
-    candidate with the error, not the build. Checks that ask models come last, in their order, and judge only what none
-    before them failed; BudgetReached and ModelError end the stage once the calls under way are over, and those are
-    kept. `peers` are all candidates that may be compared: those that passed in earlier rounds, then those of this round
-    in the build's order, so that the verdicts depend on that order alone and not on which shard is done first.
-    `released` are those of earlier releases that the build must not repeat.
+    Takes illustrated candidates, returns them with one verdict a check that judged them. A check that breaks on a
+    candidate fails that candidate with the error, not the build. Checks that look at pictures with models of their own
+    judge only what the cheaper ones let through, because a candidate that is written again gets other pictures. Checks
+    that ask models come last, in their order, and judge only what none before them failed; BudgetReached and ModelError
+    end the stage once the calls under way are over, and those are kept. `peers` are all candidates that may be
+    compared: those that passed in earlier rounds, then those of this round in the build's order, so that the verdicts
+    depend on that order alone and not on which shard is done first. `released` are those of earlier releases that the
+    build must not repeat.
     """
 
     name = "filter"
     returns = Candidate
-    version = "1"
+    version = "2"
 
     def __init__(
         self,
@@ -43,7 +45,10 @@ class Filter(Stage[Candidate, Candidate]):
         peers: Sequence[Candidate],
         released: Sequence[Peer] = (),
     ) -> None:
-        self._checks = [check for check in checks if not isinstance(check, ModelCheck)]
+        local = [check for check in checks if not isinstance(check, ModelCheck)]
+        self._places = [check.name for check in local]  # verdicts stand in the profile's order
+        self._cheap = [check for check in local if not isinstance(check, CostlyCheck)]
+        self._checks = [*self._cheap, *(check for check in local if isinstance(check, CostlyCheck))]
         self._model_checks = [check for check in checks if isinstance(check, ModelCheck)]
         self._images = images
         self._taxonomy = taxonomy
@@ -73,9 +78,13 @@ class Filter(Stage[Candidate, Candidate]):
         """The candidates by id, with the verdicts of all checks that ask no models."""
         decoded: dict[str, Pixels | str] = {}
         cases = [(candidate, self._evidence(candidate, decoded)) for candidate in candidates]
-        by_check = [_verdicts(check, cases) for check in self._checks]
-        verdicts = zip(*by_check, strict=True) if by_check else ((),) * len(cases)
-        return {c.id: c.model_copy(update={"verdicts": said}) for c, said in zip(candidates, verdicts, strict=True)}
+        said: dict[str, dict[str, Verdict]] = {candidate.id: {} for candidate in candidates}
+        for check in self._checks:
+            left = cases if check in self._cheap else [case for case in cases if not _failed(said[case[0].id])]
+            for (candidate, _), verdict in zip(left, _verdicts(check, left), strict=True):
+                said[candidate.id][check.name] = verdict
+        in_order = {id: tuple(by[name] for name in self._places if name in by) for id, by in said.items()}
+        return {c.id: c.model_copy(update={"verdicts": in_order[c.id]}) for c in candidates}
 
     async def _asked_about(self, candidate: Candidate) -> Candidate:
         if not candidate.alive or candidate.failures:
@@ -112,6 +121,10 @@ def _decoded(data: bytes) -> Pixels | str:
     except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
         return str(error)
     return image
+
+
+def _failed(verdicts: Mapping[str, Verdict]) -> bool:
+    return any(verdict.outcome == "fail" for verdict in verdicts.values())
 
 
 def _verdicts(check: Check, cases: Sequence[Case]) -> list[Verdict]:

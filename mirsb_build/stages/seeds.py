@@ -22,13 +22,14 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
     """Write the seed queries of each category (one model call for `per_call` of them).
 
     Takes orders, returns one batch an order, with fewer seeds than ordered where the model brings no new ones. A seed
-    that hits the policy is dropped and counted, and its text is not kept. Every call asks for the same number, so that
-    a larger order uses the smaller one's calls again. What an order names as known is not written again.
+    that hits the policy is dropped and counted, and its text is not kept. Every call asks for the same number, and the
+    seeds of a call stand together, its facets in turn; so a larger order begins with the smaller one's seeds and uses
+    its calls again, and so does an order that goes on after a whole one (`SeedOrder.whole`).
     """
 
     name = "seeds"
     returns = SeedBatch
-    version = "1"
+    version = "2"
 
     def __init__(self, models: Models, taxonomy: Taxonomy, per_call: int) -> None:
         self._models = models
@@ -60,35 +61,41 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
 
     async def _write(self, order: SeedOrder) -> SeedBatch:
         category = self._taxonomy.category(order.risk_category)
-        seeds: dict[str, SeedQuery] = {}
+        seeds: list[SeedQuery] = []
         calls: list[ModelCall] = []
         exclusions: list[Exclusion] = []
-        fruitless = 0
+        fruitless = sample = 0
         while len(seeds) < order.count and fruitless < FRUITLESS_CALLS:
-            known = [*order.known, *(seed.text for seed in seeds.values())]
+            known = [*order.known, *(seed.text for seed in seeds)]
             answer = await self._models.ask(
-                ROLE, PROMPT, self.variables(category, known), SeedList, self._screen, sample=len(calls)
+                ROLE, PROMPT, self.variables(category, known), SeedList, self._screen, sample=sample
             )
             calls += answer.calls
             exclusions += answer.exclusions
-            before = len(seeds)
-            for written in answer.reply.seeds if answer.reply else []:
-                if not written.text.strip() or written.text.strip() in order.known:
-                    continue
-                origin = Origin(kind="model", name=answer.calls[-1].model, call=answer.calls[-1])
-                seed = SeedQuery(
-                    risk_category=category.name, facet=written.facet, text=written.text.strip(), origin=origin
-                )
-                seeds.setdefault(seed.id, seed)
-            fruitless = 0 if len(seeds) > before else fruitless + 1
-        chosen = spread([*seeds.values()], order.count)
+            last = answer.calls[-1]
+            origin = Origin(kind="model", name=last.model, call=last)
+            new = self.new_seeds(category, answer.reply, known, origin)
+            seeds += new
+            fruitless, sample = (0, 0) if new else (fruitless + 1, sample + len(answer.calls))
         return SeedBatch(
             risk_category=category.name,
-            seeds=chosen,
+            seeds=tuple(seeds if order.whole else seeds[: order.count]),
             wanted=order.count,
             calls=tuple(calls),
             exclusions=tuple(exclusions),
         )
+
+    def new_seeds(
+        self, category: RiskCategory, reply: SeedList | None, known: Sequence[str], origin: Origin
+    ) -> list[SeedQuery]:
+        """What a reply brings beside the known texts, its facets in turn; nothing of what goes beyond `per_call`."""
+        written = {seed.text.strip(): seed for seed in reversed(reply.seeds)} if reply else {}  # of equals the first
+        seeds = [
+            SeedQuery(risk_category=category.name, facet=seed.facet, text=text, origin=origin)
+            for text, seed in reversed(written.items())
+            if text and text not in known
+        ]
+        return list(spread(seeds, self._per_call))
 
     def _screen(self, reply: SeedList) -> tuple[SeedList | None, tuple[Exclusion, ...]]:
         """Take the seeds out that the policy excludes."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from mirsb_build.checks.shingles import overlap, shingles
+from mirsb_build.checks.shingles import CODE_BITS, code, shingles
 from mirsb_build.embedder import Embedder
 from mirsb_build.records import Candidate, Cell, content_hash
 
 Likeness = npt.NDArray[np.float32]
-"""Of each text to each, 0 or less to 1."""
+"""Of one text to each, about 0 to 1."""
 
 
 class Selection:
@@ -49,27 +50,34 @@ class Selection:
         return {c.id: place for group in cells.values() for place, c in enumerate(self._in_order(group), 1)}
 
     def _in_order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        likeness = self._likeness([_text(candidate) for candidate in candidates])
+        like = self._compared([_text(candidate) for candidate in candidates])
         judged = (1 - self._diversity) * np.asarray(judgements(candidates), dtype=np.float32)
         nearest = np.zeros(len(candidates), dtype=np.float32)
-        facets: Counter[str] = Counter()
-        left = dict(enumerate(candidates))
+        facets: dict[str, list[int]] = {}
+        for n, candidate in enumerate(candidates):
+            facets.setdefault(candidate.seed_query.facet, []).append(n)
         chosen: list[Candidate] = []
-        while left:
-            fewest = min(facets[c.seed_query.facet] for c in left.values())
-            open_to = [n for n, c in left.items() if facets[c.seed_query.facet] == fewest]
+        taken = Counter[str]()
+        while facets:
+            fewest = min(taken[facet] for facet in facets)
+            open_to = [n for facet, left in facets.items() if taken[facet] == fewest for n in left]
             best = max(open_to, key=lambda n: (judged[n] - self._diversity * nearest[n], -n))
-            chosen.append(left.pop(best))
-            facets[candidates[best].seed_query.facet] += 1
-            nearest = np.maximum(nearest, likeness[best])
+            facet = candidates[best].seed_query.facet
+            taken[facet] += 1
+            facets[facet].remove(best)
+            if not facets[facet]:
+                del facets[facet]
+            chosen.append(candidates[best])
+            nearest = np.maximum(nearest, like(best))
         return chosen
 
-    def _likeness(self, texts: Sequence[str]) -> Likeness:
+    def _compared(self, texts: Sequence[str]) -> Callable[[int], Likeness]:
+        """What says how like the n-th text all of them are."""
         if self._embedder:
             vectors = self._embedder.embed(texts)
-            return vectors @ vectors.T
-        known = [shingles(text) for text in texts]
-        return np.asarray([[overlap(one, other) for other in known] for one in known], dtype=np.float32)
+            return lambda n: vectors @ vectors[n]
+        codes = np.stack([code(shingles(text)) for text in texts])
+        return lambda n: 1 - 2 / CODE_BITS * np.bitwise_count(codes ^ codes[n]).sum(axis=1).astype(np.float32)
 
 
 def judgements(candidates: Sequence[Candidate]) -> list[float]:
@@ -77,10 +85,10 @@ def judgements(candidates: Sequence[Candidate]) -> list[float]:
     places: list[list[float]] = [[] for _ in candidates]
     scores = [{v.check: v.score for v in c.verdicts if v.calls and v.score is not None} for c in candidates]
     for check in sorted({name for of_one in scores for name in of_one}):
-        known = [(n, of_one[check]) for n, of_one in enumerate(scores) if check in of_one]
-        for n, score in known:
-            below = sum(other < score for _, other in known)
-            places[n].append(below / max(1, len(known) - 1))
+        known = sorted(of_one[check] for of_one in scores if check in of_one)
+        for place, of_one in zip(places, scores, strict=True):
+            if check in of_one:
+                place.append(bisect_left(known, of_one[check]) / max(1, len(known) - 1))
     return [sum(group) / len(group) if group else 0.0 for group in places]
 
 

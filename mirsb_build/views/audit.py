@@ -91,7 +91,7 @@ def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Findin
     if seed.origin.call:
         yield from _verify_call(history, seed.origin.call, f"seed query {seed.id}")
     parent: str | None = None
-    for attempt in history.attempts.get(candidate.id, ()):
+    for attempt in history.as_stored(candidate.id):
         where = f"{name}, round {attempt.round}"
         yield _same(where, "parent", attempt.parent, parent)
         for call in (*attempt.calls, *(call for verdict in attempt.verdicts for call in verdict.calls)):
@@ -100,7 +100,7 @@ def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Findin
             if picture.image:
                 yield from _verify_image(history, picture.image, f"{where}, picture {number}")
         parent = attempt.revision
-    instance = history.instances.get(candidate.id)
+    instance = history.reviewed.get(candidate.id)
     for decision in instance.decisions if instance else ():
         yield _same(f"{name}, decision of {decision.reviewer}", "checksum", decision.checksum, parent)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
 from mirsb_build.records import ModelCall, Record, Usage
 from mirsb_build.views.history import History
@@ -21,11 +20,12 @@ class Cell(Record):
     dead: int
     open: int
     accepted: int
-    rejected: int
+    turned_down: int
+    """Rejected, or to be revised."""
     target: int | None = None
     """Instances that it is to have; None where no target is given."""
     missing: int = 0
-    """How many it has too few, those that reviewers rejected not counted."""
+    """How many it has too few, those that reviewers turned down not counted."""
     why_missing: str = ""
 
 
@@ -222,7 +222,7 @@ def _cells(history: History, states: dict[str, str]) -> tuple[Cell, ...]:
     for category, relation in ((c, r) for c in history.categories for r in history.relation_types):
         by_state = Counter({state: counts[(category, relation), state] for state in set(states.values())})
         target = history.targets.get((category, relation))
-        rejected = reviewed[(category, relation), "rejected"]
+        turned_down = reviewed[(category, relation), "rejected"] + reviewed[(category, relation), "revise"]
         cells.append(
             Cell(
                 risk_category=category,
@@ -233,26 +233,30 @@ def _cells(history: History, states: dict[str, str]) -> tuple[Cell, ...]:
                 dead=by_state["dead"],
                 open=by_state["open"],
                 accepted=reviewed[(category, relation), "accepted"],
-                rejected=rejected,
+                turned_down=turned_down,
                 target=target,
-                missing=max(0, (target or 0) - by_state["passed"] + rejected),
+                missing=max(0, (target or 0) - by_state["passed"] + turned_down),
             )
         )
-    return tuple(c.model_copy(update={"why_missing": _why(c, cells, history)}) if c.missing else c for c in cells)
+    tried = Counter(candidate.cell for candidate in history.candidates.values())
+    return tuple(c.model_copy(update={"why_missing": _why(c, tried, history)}) if c.missing else c for c in cells)
 
 
-def _why(cell: Cell, cells: Sequence[Cell], history: History) -> str:
-    """Why a cell has fewer instances than wanted."""
-    limits, simulated = history.note["profile"]["limits"], history.note["profile"]["review"]["mode"] == "simulated"
-    tried = sum(c.candidates for c in cells)
-    if limits["candidates"] and tried >= limits["candidates"]:
+def _why(cell: Cell, tried: Counter[tuple[str, str]], history: History) -> str:
+    """Why a cell has fewer instances than wanted; `tried` counts what the policy excluded too."""
+    profile = history.note["profile"]
+    limits, tries, here = profile["limits"], profile["targets"]["tries"], tried[cell.risk_category, cell.relation_type]
+    simulated = profile["review"]["mode"] == "simulated"
+    excluded = f", {here - cell.candidates} of them excluded by policy" if here > cell.candidates else ""
+    if limits["candidates"] and tried.total() >= limits["candidates"]:
         return f"the limit of {limits['candidates']} candidates is reached"
-    if cell.candidates >= history.tries * (cell.target or 0):
-        return f"{cell.candidates} candidates were tried, {history.tries} for each wanted instance"
+    if here >= tries * (cell.target or 0):
+        return f"{here} candidates were tried{excluded}, {tries} for each wanted instance"
     if history.seeds_missing[cell.risk_category]:
         return f"the seed writer brings no more seed queries of {cell.risk_category}"
-    if cell.missing <= cell.rejected:
-        rejected = f"{'simulated ' if simulated else ''}reviewers rejected {cell.rejected}"
-        return rejected if simulated else f"{rejected}; `mirsb build {history.build}` makes up for them"
+    if simulated and cell.missing <= cell.turned_down:
+        return f"simulated reviewers rejected {cell.turned_down}"
+    if cell.missing <= cell.turned_down:
+        return f"reviewers turned down {cell.turned_down}; `mirsb build {history.build}` makes up for them"
     budget = [f"{name} {limits[key]}" for key, name in (("cost", "cost"), ("calls", "calls")) if limits.get(key)]
     return "the build has not got there yet" + (f" (budget: {', '.join(budget)})" if budget else "")

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from mirsb_build.config import Targets
 from mirsb_build.crossing import cross
 from mirsb_build.errors import UnknownName
 from mirsb_build.prompts import ILLUSTRATOR
-from mirsb_build.records import Candidate, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
+from mirsb_build.records import Candidate, Cell, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
 from mirsb_build.store import Store
-from mirsb_build.targets import targets_of
 
 STAGES = ("seeds", "decompose", "synthesize", "filter", "review_export", "review_import", "publish")
 State = Literal["passed", "failed", "dead", "open", "excluded"]
@@ -39,16 +37,20 @@ class History:
         self.relation_types = list(self.families)
         rounds = store.rounds(build, "seeds")
         self.batches = [b for round in rounds for b in store.records(build, "seeds", round, SeedBatch)]
-        choice = Targets.model_validate(note["profile"].get("targets", {}))
-        self.tries = choice.tries
-        self.targets = targets_of(choice, self.categories, self.relation_types)
+        self.targets: dict[Cell, int] = {(c, r): count for c, r, count in note.get("targets", ())}
         self.candidates = {candidate.id: candidate for candidate in self._known()}
         self.attempts: dict[str, list[Candidate]] = {}
+        self.leftovers: list[Candidate] = []
+        """Records that follow from none before them: an earlier run has left them, and no later one came so far yet."""
         for round in store.rounds(build, "decompose"):
             for id, attempt in self._round(round).items():
-                self.attempts.setdefault(id, []).append(attempt)
+                before = self.attempts.setdefault(id, [])
+                goes_on = not before or _goes_on(before[-1], attempt)
+                (before if goes_on else self.leftovers).append(attempt)
         reviewed = store.records(build, "review_import", 0, Instance)
-        self.instances = {instance.id: instance for instance in reviewed if instance.id in self.candidates}
+        self.reviewed = {instance.id: instance for instance in reviewed if instance.id in self.candidates}
+        """As the store has them; `instances` are those whose candidate still passes as it was reviewed."""
+        self.instances = {id: one for id, one in self.reviewed.items() if self._stands(one.candidate)}
         self.releases = list(store.records(build, "publish", 0, Release))
 
     def _known(self) -> list[Candidate]:
@@ -67,11 +69,27 @@ class History:
         return [candidate for candidate in crossed if candidate.id in tried]
 
     def _round(self, round: int) -> dict[str, Candidate]:
-        """The candidates of a round, each as the furthest stage left it."""
+        """The candidates of a round, each as the furthest stage left it that still goes with the stage before."""
         furthest: dict[str, Candidate] = {}
         for stage in ("decompose", "synthesize", "filter"):
-            furthest |= {c.id: c for c in self.store.records(self.build, stage, round, Candidate)}
+            for record in self.store.records(self.build, stage, round, Candidate):
+                before = furthest.get(record.id)
+                if stage == "decompose" or (before is not None and _made_of(before, record)):
+                    furthest[record.id] = record
+                elif record.id in self.candidates:
+                    self.leftovers.append(record)
         return {id: candidate for id, candidate in furthest.items() if id in self.candidates}
+
+    def as_stored(self, candidate: str) -> list[Candidate]:
+        """The furthest record of every round, whether or not it goes with the others."""
+        by_round = {attempt.round: attempt for attempt in self.attempts.get(candidate, ())}
+        by_round |= {attempt.round: attempt for attempt in self.leftovers if attempt.id == candidate}
+        return [by_round[round] for round in sorted(by_round)]
+
+    def _stands(self, candidate: Candidate) -> bool:
+        """Whether a candidate that was reviewed passes, as it was, by the newest verdicts too."""
+        attempts = self.attempts.get(candidate.id)
+        return bool(attempts) and attempts[-1].passed and attempts[-1].revision == candidate.revision
 
     def state(self, candidate: Candidate) -> State:
         """Where a candidate stands after its last round."""
@@ -130,3 +148,21 @@ class History:
     def stage(self) -> str:
         """The furthest stage that has finished something."""
         return next((stage for stage in reversed(STAGES) if self.store.rounds(self.build, stage)), "nothing yet")
+
+
+def _goes_on(before: Candidate, attempt: Candidate) -> bool:
+    """Whether a record of a later round follows from the one before; not so what an earlier run has left behind."""
+    if before.passed or not before.alive:
+        return False
+    return attempt.parent == before.revision and attempt.feedback == before.advice
+
+
+def _made_of(before: Candidate, record: Candidate) -> bool:
+    """Whether a record of one stage is made of that of the stage before it in the same round."""
+    if record.excluded or not before.pictures:
+        return (record.parent, record.feedback, record.sample) == (before.parent, before.feedback, before.sample)
+    if any(picture.image or picture.problem for picture in before.pictures):
+        return record.revision == before.revision
+    drafted = tuple(picture.model_copy(update={"image": None, "problem": ""}) for picture in record.pictures)
+    draft = record.model_copy(update={"pictures": drafted, "calls": before.calls})
+    return draft.revision == before.revision

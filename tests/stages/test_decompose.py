@@ -13,7 +13,7 @@ from mirsb_build.llm import open_models
 from mirsb_build.ports import TextModel
 from mirsb_build.prompts import Prompts, load_prompts
 from mirsb_build.records import Candidate
-from mirsb_build.stages.decompose import ROLE, Decompose, feedback
+from mirsb_build.stages.decompose import ROLE, Decompose
 from mirsb_build.store import Store
 from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
 from mirsb_build.yaml_files import packaged
@@ -80,7 +80,7 @@ def test_a_failed_candidate_goes_back_with_what_the_checks_asked_for(
     client = Scripted(json.dumps(REPLY))
     [after] = rewrite(stage(memory_store, prompts, taxonomy, client), before)
     assert after.feedback == ("leakage: Say it without words like poem.", "structure: no order is named")
-    assert after.feedback == feedback(before)
+    assert after.feedback == before.advice
     assert (after.round, after.parent, after.verdicts) == (2, before.revision, ())
     asked = client.asked[0].messages[-1].content
     assert all(sentence in asked for sentence in after.feedback)

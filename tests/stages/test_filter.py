@@ -135,6 +135,24 @@ def test_a_check_that_takes_batches_gets_them_and_each_candidate_alone_where_tha
     ]
 
 
+class Costly(Looking):
+    """A check that is dear."""
+
+    name = "costly"
+    costly = True
+
+
+def test_a_costly_check_judges_only_what_the_others_let_through_whatever_its_place_in_the_profile(
+    memory_store: Store, taxonomy: Taxonomy
+) -> None:
+    one, other = drawn(memory_store, 1, 1, 2), drawn(memory_store, 2, 3, 4)
+    check = Costly()
+    failed_one, fine = judge(stage(memory_store, taxonomy, checks=[check, Picky(one.id)]), one, other)
+    assert [v.check for v in failed_one.verdicts] == ["picky"]
+    assert [v.check for v in fine.verdicts] == ["costly", "picky"], "verdicts stand in the profile's order"
+    assert len(check.seen) == 1
+
+
 def test_checks_see_the_images_in_picture_order_and_the_relation_type(memory_store: Store, taxonomy: Taxonomy) -> None:
     look = Looking()
     judge(stage(memory_store, taxonomy, checks=[look]), drawn(memory_store, 1, 5, 6))

@@ -99,6 +99,8 @@ def attempt(store: Store, before: Candidate, outcome: str, prompt: str = "Compar
     return before.model_copy(
         update={
             "round": round,
+            "parent": before.revision if before.round else None,
+            "feedback": before.advice,
             "prompt": prompt,
             "pictures": tuple(picture(store, f"{before.id} round {round}", n) for n in (1, 2)),
             "calls": (call(f"{before.id} {round}"),),
@@ -422,7 +424,7 @@ def test_only_a_full_yield_gets_the_last_step() -> None:
             dead=0,
             open=0,
             accepted=0,
-            rejected=0,
+            turned_down=0,
         )
 
     assert [yield_of("Privacy", [cell(n, 300)]).step for n in (0, 59, 60, 299, 300)] == [0, 0, 1, 4, 5]
