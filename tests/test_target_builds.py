@@ -199,3 +199,64 @@ def test_the_plan_of_a_build_with_targets_counts_the_candidates_that_they_ask_fo
     assert (seeds.stage, seeds.records, seeds.calls) == ("seeds", 20, 2)
     assert (first.stage, first.records) == ("decompose", build.growth().expected)
     assert 12 < first.records < 24
+
+
+# What reviewers turn down
+
+
+def test_what_is_to_be_revised_is_made_up_for_like_what_is_rejected(folder: Path) -> None:
+    build = finish(folder, *PEOPLE)
+    decide(build, "revise")
+    assert {cell.missing for cell in counted(build).cells} == {0}, "nothing was imported yet"
+    run(build)
+    for _ in range(2):
+        decide(build, "revise")
+        run(build)
+    assert all(found["awaiting"] == 3 for found in outcomes_of(build).values())
+    decide(build, "accept")
+    run(build)
+    assert counted(build).released == 12
+
+
+def test_what_was_made_up_for_stays_when_reviewers_come_round_to_an_instance(folder: Path) -> None:
+    two = (*PEOPLE, "review.reviewers=2")
+    build = finish(folder, *two)
+
+    def say(word: str, *reviewers: str, only: set[str] | None = None) -> set[str]:
+        items = {i.instance: i for i in build.store.records(build.name, "review_export", 0, ReviewItem)}
+        chosen = only or {i.id for i in instances(build) if i.outcome == "awaiting"}
+        for reviewer in reviewers:
+            build.decisions.append(
+                [
+                    Decision.model_validate(
+                        {"instance": id, "checksum": items[id].checksum, "reviewer": reviewer, "decision": word}
+                    )
+                    for id in sorted(chosen)
+                ]
+            )
+        run(build)
+        return chosen
+
+    first = say("reject", "ada", "bo")
+    while any(i.outcome == "awaiting" for i in instances(build)) and not counted(build).released:
+        accepted = say("accept", "ada", "bo")
+    say("accept", "cy", "di", only=first)
+    still = {i.id for i in instances(build) if i.outcome == "accepted"}
+    assert accepted <= still
+    assert counted(build).candidates >= len(first | accepted)
+
+
+# What an earlier run has left behind
+
+
+def test_a_stopped_run_is_not_counted_with_what_an_earlier_one_left_behind(folder: Path) -> None:
+    finish(folder, *PEOPLE)
+    changed = open_build(order(folder, *PEOPLE, "checks.integrity.min_spread=500", "limits.calls=40"))
+    with pytest.raises(BudgetReached):
+        run(changed)
+    result = counted(changed)
+    assert result.passed == 0, "by the check as it is now"
+    assert result.awaiting_review == result.accepted == result.reserve == 0
+    assert all(cell.missing == 3 for cell in result.cells)
+    assert result.candidates == result.passed + result.failed + result.dead + result.open
+    assert finish(folder, *PEOPLE).models.calls_made == 0, "and back again: everything is in the cache"
