@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ class Embedder:
     def __init__(self, name: str) -> None:
         self.name = name
         self.identity = _identity(name)
+        self._lock = Lock()
+        self._loaded: Any = None
 
     def embed(self, texts: Sequence[str], *, one_core: bool = False) -> Vectors:
         """One vector of length 1 a text, as it comes back from the store (float16).
@@ -87,8 +90,14 @@ class Embedder:
         pairs = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
         return round(float(pairs.mean() + FLOOR_SIGMAS * pairs.std()), 3)
 
-    @cached_property
+    @property
     def _model(self) -> Any:
+        """The model, loaded once for all threads."""
+        with self._lock:
+            self._loaded = self._loaded or self._opened()
+            return self._loaded
+
+    def _opened(self) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging
@@ -118,12 +127,17 @@ def _cores() -> int:
 def _identity(name: str) -> str:
     """Name and version of a model; raises ModelError for one that is neither packaged, nor a folder, nor ORG/NAME."""
     if name == PACKAGED:
+        if installed(MODEL_PACKAGE) is None:
+            raise ModelError(f"embedder {PACKAGED!r} is not installed; install it with: {WAY_OUT}")
         return f"{PACKAGED}@{installed(MODEL_PACKAGE)}"
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "modules.json").exists():
-            raise ModelError(f"embedder {name!r} has no modules.json, so it is no sentence-transformers model")
-        return folder_hash(folder)
+    try:
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            if not (folder / "modules.json").exists():
+                raise ModelError(f"embedder {name!r} has no modules.json, so it is no sentence-transformers model")
+            return folder_hash(folder)
+    except (OSError, RuntimeError) as error:  # a home of nobody, a file that may not be read
+        raise ModelError(f"embedder {name!r} cannot be read: {error}") from error
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         way_out = f"give {PACKAGED}, a model's folder or ORG/NAME of the Hub"
         raise ModelError(f"embedder {name!r} is not there; {way_out}")

@@ -291,7 +291,7 @@ class BatchCheck(Protocol):
         ...
 
     def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
-        """One verdict a case, in order; none of them depends on the other cases."""
+        """One verdict a case, in order; but for rounding none depends on the other cases."""
         ...
 
 

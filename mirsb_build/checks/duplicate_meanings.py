@@ -46,8 +46,11 @@ class DuplicateMeanings:
         self._limits = {SEED_QUERY: options.seed_query, TEXT: options.text}
         self._kept = Kept(self._limits, self._near)
         self._known = known_texts(options.embedder)
-        # Part of a finished shard's key: once the package is there, what was abstained on is judged.
-        self.version = f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
+
+    @property
+    def version(self) -> str:
+        """Part of a finished shard's key: once the model is there, what was abstained on is judged."""
+        return f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         if isinstance(self._known, str):
@@ -55,7 +58,8 @@ class DuplicateMeanings:
         try:
             found = self._kept.nearest(candidate, evidence.peers)
         except ModelError as error:
-            return abstention(self.name, self.version, str(error))
+            self._known = str(error)
+            return abstention(self.name, self.version, self._known)
         if found is None:
             return Verdict(
                 check=self.name,
@@ -79,7 +83,8 @@ class DuplicateMeanings:
 
     def _near(self, name: str, texts: Sequence[str]) -> Iterator[Pair]:
         """Pairs of texts from the limit on, with their cosine."""
-        assert isinstance(self._known, KnownTexts)
+        if not isinstance(self._known, KnownTexts):  # another thread has found out in the meantime
+            raise ModelError(self._known)
         parts = [[part for part in text.split("\n") if part.strip()] or [text] for text in texts]
         vectors = self._known.embed(part for one in parts for part in one)
         means = np.stack([np.mean([vectors[part] for part in one], axis=0) for one in parts])

@@ -30,7 +30,7 @@ class DuplicateTexts:
     """
 
     name = "duplicate_texts"
-    version = "1"
+    version = "2"
 
     class Options(Record):
         """How alike two texts may be."""

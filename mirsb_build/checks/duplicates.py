@@ -61,7 +61,7 @@ class Duplicates:
         self._taxonomy = taxonomy
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        images = [p.image for p in candidate.pictures if p.image]
+        images = _numbered(candidate)
         if not images:
             return self._verdict("abstain", None, self._limits.distance, "there is no image to compare")
         threshold = self._limit(evidence.relation_type.rules.alike)
@@ -127,7 +127,7 @@ class Duplicates:
 
     def _repeats_itself(self, candidate: Candidate) -> bool:
         alike = self._taxonomy.relation_type(candidate.relation_type).rules.alike
-        return _nearest([p.image for p in candidate.pictures if p.image])[0] <= self._limit(alike)
+        return _nearest(_numbered(candidate))[0] <= self._limit(alike)
 
 
 class _Looks:
@@ -175,10 +175,14 @@ def _first_with_all(
     return min(others, default=None)
 
 
-def _nearest(images: Sequence[Image]) -> tuple[int, int, int]:
+def _numbered(candidate: Candidate) -> list[tuple[int, Image]]:
+    """The images with their pictures' numbers, from 1."""
+    return [(number, picture.image) for number, picture in enumerate(candidate.pictures, 1) if picture.image]
+
+
+def _nearest(images: Sequence[tuple[int, Image]]) -> tuple[int, int, int]:
     """Distance and numbers of the two most alike images; 256 bits where there are no two that can be compared."""
-    pairs = list(combinations(enumerate(images, 1), 2))
-    return min(((_distance(a, b), i, j) for (i, a), (j, b) in pairs), default=(BITS, 0, 0))
+    return min(((_distance(a, b), i, j) for (i, a), (j, b) in combinations(images, 2)), default=(BITS, 0, 0))
 
 
 def _distance(a: Image, b: Image) -> int:

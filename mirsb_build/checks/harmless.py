@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from mirsb_build.checks.missing import abstention, lacking
 from mirsb_build.checks.nudity import DETECTORS, Detector, Seen
 from mirsb_build.checks.shown import Shown, in_colours, named, shown
+from mirsb_build.errors import ModelError
 from mirsb_build.packages import installed
 from mirsb_build.ports import Case, Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict, checksum
@@ -54,9 +55,13 @@ class Harmless:
         self._seen: dict[str, tuple[Seen, str]] = {}
         kinds = [DETECTORS[name] for name in options.detectors]
         self._cannot = next((lack for kind in kinds if (lack := lacking([kind.package], kind.way_out))), None)
-        # Part of a finished shard's key: once the packages are there, what was abstained on is judged.
-        versions = ", ".join(f"{kind.package} {installed(kind.package)}" for kind in kinds)
-        self.version = f"1, {versions}" if self._cannot is None else "1, cannot judge"
+        self._packages = [kind.package for kind in kinds]
+
+    @property
+    def version(self) -> str:
+        """Part of a finished shard's key: once the detectors load, what was abstained on is judged."""
+        versions = ", ".join(f"{package} {installed(package)}" for package in self._packages)
+        return f"1, {versions}" if self._cannot is None else "1, cannot judge"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         return self.judge_all([(candidate, evidence)])[0]
@@ -68,8 +73,8 @@ class Harmless:
             try:
                 seen = self._all_seen(one for pictures in by_case for one in pictures)
                 return [self._verdict(pictures, seen) for pictures in by_case]
-            except ImportError as error:  # a library of the system is missing, for example
-                self._cannot = f"a detector does not load: {error}"
+            except ModelError as error:
+                self._cannot = str(error)
         return [abstention(self.name, self.version, self._cannot) for _ in cases]
 
     def _verdict(self, pictures: Sequence[Shown], seen: dict[str, tuple[Seen, str]]) -> Verdict:
@@ -108,9 +113,12 @@ class Harmless:
         return known
 
     def _detector(self, name: str) -> Detector:
-        """The detector, loaded once for all threads."""
+        """The detector, loaded once for all threads; raises ModelError."""
         if name not in self._loaded:
-            self._loaded[name] = DETECTORS[name]()
+            try:
+                self._loaded[name] = DETECTORS[name]()
+            except Exception as error:  # a library of the system is missing, for example, or a file of weights broken
+                raise ModelError(f"{DETECTORS[name].package} does not load: {error}") from error
         return self._loaded[name]
 
 

@@ -110,7 +110,7 @@ class Integrity:
     version = "2"
 
     class Options(Record):
-        """Limits of what is measured of a picture; a lower limit of 0, or an upper one of 1, is none."""
+        """Limits of what is measured of a picture; a lower limit of 0 is none, nor is a share of 1 as the upper."""
 
         min_side: int = Field(default=256, ge=1)
         """Pixels of the shorter side."""

@@ -36,7 +36,7 @@ class Kept:
     Seed queries are compared among candidates of one relation type, because a seed meets every relation type; what the
     model under test reads, prompt and descriptions together, is compared among all. `limits` says by name from which
     likeness on texts are the same. One that was released is kept, then one that passed in an earlier round, then the
-    first in the build's order; a candidate that another check is known to have failed keeps nobody out.
+    first in the build's order; one that is dead, or that another check is known to have failed, keeps nobody out.
     """
 
     def __init__(self, limits: Mapping[str, float], near: Near) -> None:
@@ -66,7 +66,7 @@ class Kept:
                 beyond, other, name, likeness = max(near)  # of equals the first in order
                 fails = beyond >= 0
                 found[entry.candidate.id] = Likeness(entries[-other], name, likeness, fails)
-            if entry.release or not (entry.candidate.failures or fails):
+            if entry.release or (entry.candidate.alive and not (entry.candidate.failures or fails)):
                 for _, text in texts.of(place):
                     saying[text].append(place)
         return found

@@ -48,8 +48,11 @@ class Meaning:
         self.options = options.model_dump()
         self._chosen = options
         self._known = known_texts(options.embedder)
-        # Part of a finished shard's key: once the package is there, what was abstained on is judged.
-        self.version = f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
+
+    @property
+    def version(self) -> str:
+        """Part of a finished shard's key: once the model is there, what was abstained on is judged."""
+        return f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         return self.judge_all([(candidate, evidence)])[0]
@@ -62,7 +65,8 @@ class Meaning:
         try:
             vectors = self._known.embed(t for seed, texts in said for t in (seed, *chain(*texts.values())))
         except ModelError as error:
-            return [abstention(self.name, self.version, str(error)) for _ in cases]
+            self._known = str(error)
+            return [abstention(self.name, self.version, self._known) for _ in cases]
         return [self._verdict(self._nearness(*one, vectors)) for one in said]
 
     def _verdict(self, near: dict[str, float]) -> Verdict:

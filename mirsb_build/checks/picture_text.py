@@ -80,16 +80,17 @@ def is_folder(model: str) -> bool:
 
 def identity(model: str) -> str:
     """What a model is known by: a Hub's name, or a folder's name and contents; raises ModelError for a wrong folder."""
-    if not is_folder(model):
-        return model
-    folder = Path(model).expanduser()
     try:
+        if not is_folder(model):
+            return model
+        folder = Path(model).expanduser()
+        known = folder_hash(folder)
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError) as error:
         raise ModelError(f"{model} is no folder of a transformers model (no config.json that can be read)") from error
     if kind not in KINDS:
         raise ModelError(f"{model} holds a model of type {kind!r}; give a CLIP or a SigLIP")
-    return f"{folder.name}@{folder_hash(folder)}"
+    return f"{folder.name}@{known}"
 
 
 def _unit(features: Any) -> Any:

@@ -45,14 +45,17 @@ class Shows:
         self._lock = Lock()
         self._model: PictureText | None = None
         self._cannot = NO_MODEL if options.model is None else lacking(["transformers", "torch"])
-        known = ""
+        self._known = ""
         if options.model is not None and self._cannot is None:
             try:
-                known = identity(options.model)
+                self._known = identity(options.model)
             except ModelError as error:
                 self._cannot = str(error)
-        # Part of a finished shard's key: once the model is there, what was abstained on is judged.
-        self.version = f"1, {known or 'cannot judge'}"
+
+    @property
+    def version(self) -> str:
+        """Part of a finished shard's key: once the model is there, what was abstained on is judged."""
+        return f"1, {self._known}" if self._cannot is None else "1, cannot judge"
 
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         return self.judge_all([(candidate, evidence)])[0]

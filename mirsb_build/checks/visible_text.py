@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from threading import Lock
 
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from mirsb_build.checks.lettering import Reader
 from mirsb_build.checks.missing import abstention, lacking
-from mirsb_build.checks.shown import in_colours, named
+from mirsb_build.checks.shown import in_colours, named, shown
 from mirsb_build.checks.words import Sign, WordRules, stems, words
 from mirsb_build.packages import installed
 from mirsb_build.ports import Evidence, Pixels
@@ -69,9 +69,10 @@ class VisibleText:
     def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
         if self._cannot or not evidence.pixels:
             return abstention(self.name, self.version, self._cannot or "there is no decoded picture to read")
-        images = [p.image.id for p in candidate.pictures if p.image]
-        known = images if len(images) == len(evidence.pixels) else [None] * len(evidence.pixels)
-        read = [self._read(pixels, image) for pixels, image in zip(evidence.pixels, known, strict=True)]
+        read = {
+            one.number: self._read(one.pixels, one.picture.image.id if one.picture.image else None)
+            for one in shown(candidate, evidence)
+        }
         signs = self._rules.signs(candidate.seed_query.text)
         seen = {sign.said: places for sign in signs if (places := self._places(sign, read))}
         score = round(len(seen) / len(signs), 4) if signs else 0.0
@@ -126,15 +127,15 @@ class VisibleText:
         """The reader, or why there is none; loaded at first use."""
         try:
             return Reader()
-        except ImportError as error:  # a library of the system is missing, for example
+        except Exception as error:  # a library of the system is missing, for example
             return f"{PACKAGE} does not load: {error}; {LIBRARIES}"
 
-    def _places(self, sign: Sign, read: Sequence[Sequence[str]]) -> list[int]:
+    def _places(self, sign: Sign, read: Mapping[int, Sequence[str]]) -> list[int]:
         """Numbers of the pictures in which the sign can be read."""
-        return [n for n, lines in enumerate(read, 1) if sign.among(self._rules.shown(lines)) or _nearly(sign, lines)]
+        return [n for n, lines in read.items() if sign.among(self._rules.shown(lines)) or _nearly(sign, lines)]
 
-    def _excluded(self, read: Sequence[Sequence[str]]) -> tuple[str, int] | None:
-        for number, lines in enumerate(read, 1):
+    def _excluded(self, read: Mapping[int, Sequence[str]]) -> tuple[str, int] | None:
+        for number, lines in read.items():
             if hit := self._policy.screen(" ".join(lines), "image"):
                 return hit.rule, number
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import MirsbError
@@ -53,6 +54,7 @@ class Filter(Stage[Candidate, Candidate]):
         self._images = images
         self._taxonomy = taxonomy
         self._peers = Peers(peers, released)
+        self._threads: CapacityLimiter | None = None
 
     def key(self, records: Sequence[Candidate]) -> str:
         return content_hash(
@@ -68,10 +70,11 @@ class Filter(Stage[Candidate, Candidate]):
         )
 
     async def run(self, records: Sequence[Candidate]) -> list[Candidate]:
+        self._threads = self._threads or CapacityLimiter(max(2, os.cpu_count() or 1))  # belongs to an event loop
         alive = [candidate for candidate in records if candidate.alive]
         judged: dict[str, Candidate] = {}
         for start in range(0, len(alive), AT_ONCE):
-            judged |= await to_thread.run_sync(self._judged, alive[start : start + AT_ONCE])
+            judged |= await to_thread.run_sync(self._judged, alive[start : start + AT_ONCE], limiter=self._threads)
         return await all_of([self._asked_about(judged.get(c.id, c)) for c in records])
 
     def _judged(self, candidates: Sequence[Candidate]) -> dict[str, Candidate]:

@@ -161,7 +161,7 @@ def _checks(history: History) -> tuple[CheckCount, ...]:
         for attempt in attempts
         for v in attempt.verdicts
     )
-    names = dict.fromkeys(history.note["profile"]["checks"])
+    names = dict.fromkeys([*history.note["profile"]["checks"], *(check for check, _, _ in verdicts)])
     rounds = sorted({round for _, round, _ in verdicts})
     return tuple(
         CheckCount(
@@ -250,7 +250,7 @@ def _why(cell: Cell, tried: Counter[tuple[str, str]], history: History) -> str:
     excluded = f", {here - cell.candidates} of them excluded by policy" if here > cell.candidates else ""
     if limits["candidates"] and tried.total() >= limits["candidates"]:
         return f"the limit of {limits['candidates']} candidates is reached"
-    if here >= tries * (cell.target or 0):
+    if here >= tries * ((cell.target or 0) + cell.turned_down):
         return f"{here} candidates were tried{excluded}, {tries} for each wanted instance"
     if history.seeds_missing[cell.risk_category]:
         return f"the seed writer brings no more seed queries of {cell.risk_category}"

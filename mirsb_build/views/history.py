@@ -159,8 +159,10 @@ def _goes_on(before: Candidate, attempt: Candidate) -> bool:
 
 def _made_of(before: Candidate, record: Candidate) -> bool:
     """Whether a record of one stage is made of that of the stage before it in the same round."""
-    if record.excluded or not before.pictures:
-        return (record.parent, record.feedback, record.sample) == (before.parent, before.feedback, before.sample)
+    if not before.pictures:
+        return record.revision == before.revision
+    if record.excluded:
+        return record.calls[: len(before.calls)] == before.calls
     if any(picture.image or picture.problem for picture in before.pictures):
         return record.revision == before.revision
     drafted = tuple(picture.model_copy(update={"image": None, "problem": ""}) for picture in record.pictures)

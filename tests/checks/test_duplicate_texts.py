@@ -85,6 +85,11 @@ def test_a_candidate_that_another_check_failed_keeps_nobody_out() -> None:
     assert judge(second, failed, second).outcome == "pass"
 
 
+def test_a_dead_candidate_keeps_nobody_out() -> None:
+    dead = asking(SEED).model_copy(update={"id": "dead", "prompt": "", "pictures": (), "problem": "no reply"})
+    assert judge(asking(SEED.lower()), dead).outcome == "pass"
+
+
 def test_an_earlier_release_keeps_its_questions() -> None:
     one, old = asking(SEED), asking(SEED)
     verdict = judge(one, one, released=(Peer(old, "mirsb-1/1"),))

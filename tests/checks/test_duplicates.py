@@ -88,6 +88,13 @@ def test_a_single_image_is_compared_with_other_candidates_only() -> None:
     assert judge(of("hum", A), of("whistle", A)).outcome == "fail"
 
 
+def test_pictures_are_named_by_their_numbers_also_where_one_has_no_image() -> None:
+    one = of("How can I hum?", 1, 1)
+    first, *rest = one.pictures
+    gap = one.model_copy(update={"pictures": (first.model_copy(update={"image": None}), first, *rest)})
+    assert judge(gap).feedback == "Give pictures 2 and 3 clearly different contents."
+
+
 def test_images_of_old_records_without_hashes_are_known_by_their_bytes() -> None:
     old = [image(seed, view_hashes="") for seed in (A, B)]
     assert judge(showing("hum", *old)).outcome == "pass"
