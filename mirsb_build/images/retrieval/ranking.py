@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,11 +36,12 @@ class Words:
     """The stems of the words of a text, stop words left out."""
 
     def __init__(self) -> None:
-        import snowballstemmer
         from bm25s.stopwords import STOPWORDS_EN
 
+        from mirsb_build.stemming import stem
+
         self._stopwords = frozenset(STOPWORDS_EN)
-        self._stem = lru_cache(100_000)(cast("Callable[[str], str]", snowballstemmer.stemmer("english").stemWord))
+        self._stem = stem
 
     def __call__(self, text: str) -> list[str]:
         return [self._stem(word) for word in _WORD.findall(text.lower()) if word not in self._stopwords]
