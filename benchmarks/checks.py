@@ -1,6 +1,6 @@
 """The checks on labelled cases: precision, recall and threshold curves, from which the profiles' thresholds come.
 
-Takes some ten minutes on two cores; each part is a module that runs alone too (`python -m benchmarks checks_leakage`).
+Takes some four minutes on two cores; each part is a module that runs alone too (`python -m benchmarks checks_leakage`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from benchmarks.results import Row
 def measure() -> list[Row]:
     """All figures."""
     parts = (
+        checks_costs,  # first, because the memory of the process is measured
         checks_duplicates,
         checks_texts,
-        checks_costs,
         checks_integrity,
         checks_leakage,
         checks_meanings,
