@@ -128,13 +128,13 @@ class Growth:
 
     def orders(self) -> list[SeedOrder]:
         """The seed queries to be written before the next round; none where there are enough."""
-        first = not any(self._seeds.values())
+        first, new = not any(self._seeds.values()), self._new
         orders: list[SeedOrder] = []
         for category in self._categories:
             known = self._seeds[category]
             count = self._seed_limits.per_category if first and not self._targets else 0
             if self._targets:
-                need = max((self._used[cell] + n for cell, n in self._new.items() if cell[0] == category), default=0)
+                need = max((self._used[cell] + n for cell, n in new.items() if cell[0] == category), default=0)
                 count = math.ceil(max(0, need - len(known)) / self._seed_limits.per_call) * self._seed_limits.per_call
             if count and category not in self._dry:
                 told = tuple(seed.text for seed in known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from mirsb_build.crossing import cross
@@ -38,52 +38,46 @@ class History:
         rounds = store.rounds(build, "seeds")
         self.batches = [b for round in rounds for b in store.records(build, "seeds", round, SeedBatch)]
         self.targets: dict[Cell, int] = {(c, r): count for c, r, count in note.get("targets", ())}
-        self.candidates = {candidate.id: candidate for candidate in self._known()}
+        drafts = {n: list(store.records(build, "decompose", n, Candidate)) for n in store.rounds(build, "decompose")}
+        tried = {draft.id for round in drafts.values() for draft in round}
+        self.candidates = {c.id: c for c in self._crossed() if not self.targets or c.id in tried}
+        """Every seed query with every relation type; with targets, those that were tried."""
         self.attempts: dict[str, list[Candidate]] = {}
-        self.leftovers: list[Candidate] = []
+        self.leftovers: dict[str, list[Candidate]] = {}
         """Records that follow from none before them: an earlier run has left them, and no later one came so far yet."""
-        for round in store.rounds(build, "decompose"):
-            for id, attempt in self._round(round).items():
+        for round, drafted in drafts.items():
+            for id, attempt in self._round(round, drafted).items():
                 before = self.attempts.setdefault(id, [])
                 goes_on = not before or _goes_on(before[-1], attempt)
-                (before if goes_on else self.leftovers).append(attempt)
+                (before if goes_on else self.leftovers.setdefault(id, [])).append(attempt)
         reviewed = store.records(build, "review_import", 0, Instance)
         self.reviewed = {instance.id: instance for instance in reviewed if instance.id in self.candidates}
         """As the store has them; `instances` are those whose candidate still passes as it was reviewed."""
         self.instances = {id: one for id, one in self.reviewed.items() if self._stands(one.candidate)}
         self.releases = list(store.records(build, "publish", 0, Release))
 
-    def _known(self) -> list[Candidate]:
-        """All candidates: every seed query with every relation type, or, with targets, those that were tried."""
+    def _crossed(self) -> list[Candidate]:
+        """Every seed query with every relation type; a limit has chosen among them only where there are no targets."""
         seeds = [seed for batch in self.batches for seed in batch.seeds if seed.risk_category in self.categories]
-        crossed = cross(
-            seeds,
-            self.categories,
-            self.relation_types,
-            None if self.targets else self.note["profile"]["limits"]["candidates"],
-        )
-        if not self.targets:
-            return crossed
-        rounds = self.store.rounds(self.build, "decompose")
-        tried = {c.id for n in rounds for c in self.store.records(self.build, "decompose", n, Candidate)}
-        return [candidate for candidate in crossed if candidate.id in tried]
+        limit = None if self.targets else self.note["profile"]["limits"]["candidates"]
+        return cross(seeds, self.categories, self.relation_types, limit)
 
-    def _round(self, round: int) -> dict[str, Candidate]:
+    def _round(self, round: int, drafts: Sequence[Candidate]) -> dict[str, Candidate]:
         """The candidates of a round, each as the furthest stage left it that still goes with the stage before."""
-        furthest: dict[str, Candidate] = {}
-        for stage in ("decompose", "synthesize", "filter"):
+        furthest = {draft.id: draft for draft in drafts if draft.id in self.candidates}
+        for stage in ("synthesize", "filter"):
             for record in self.store.records(self.build, stage, round, Candidate):
                 before = furthest.get(record.id)
-                if stage == "decompose" or (before is not None and _made_of(before, record)):
+                if before is not None and _made_of(before, record):
                     furthest[record.id] = record
                 elif record.id in self.candidates:
-                    self.leftovers.append(record)
-        return {id: candidate for id, candidate in furthest.items() if id in self.candidates}
+                    self.leftovers.setdefault(record.id, []).append(record)
+        return furthest
 
     def as_stored(self, candidate: str) -> list[Candidate]:
         """The furthest record of every round, whether or not it goes with the others."""
         by_round = {attempt.round: attempt for attempt in self.attempts.get(candidate, ())}
-        by_round |= {attempt.round: attempt for attempt in self.leftovers if attempt.id == candidate}
+        by_round |= {attempt.round: attempt for attempt in self.leftovers.get(candidate, ())}
         return [by_round[round] for round in sorted(by_round)]
 
     def _stands(self, candidate: Candidate) -> bool:

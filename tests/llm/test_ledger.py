@@ -109,8 +109,13 @@ def test_calls_of_one_price_never_cost_more_than_the_limit_once_the_price_is_kno
 
 
 def test_without_limits_nothing_stops() -> None:
-    ledger = Ledger("tiny", None, None)
-    for n in range(1000):
-        ledger.start()
-        ledger.note(str(n), 1e6)
-        ledger.end()
+    def spend(ledger: Ledger) -> None:
+        for n in range(1000):
+            ledger.start()
+            ledger.note(str(n), 1e6)
+            ledger.end()
+
+    spend(Ledger("tiny", None, None))
+    for limited in (Ledger("tiny", 9e8, None), Ledger("tiny", None, 999)):
+        with pytest.raises(BudgetReached):
+            spend(limited)

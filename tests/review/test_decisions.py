@@ -101,7 +101,10 @@ def test_an_export_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_decisions_on_what_is_under_review_match() -> None:
-    match_decisions([decision(ONE), decision(OTHER, "reject")], REVISIONS, "mine.jsonl")
+    said = [decision(ONE), decision(OTHER, "reject")]
+    match_decisions(said, REVISIONS, "mine.jsonl")
+    with pytest.raises(BadFile, match="has changed since it was exported"):
+        match_decisions(said, REVISIONS | {OTHER.id: ONE.revision}, "mine.jsonl")
 
 
 def test_an_unknown_instance_is_answered_with_the_nearest() -> None:

@@ -68,7 +68,9 @@ def test_one_process_cannot_hold_a_build_twice(store: Store) -> None:
 
 def test_a_build_of_the_same_name_in_another_store_is_another_build(tmp_path: Path) -> None:
     with build_lock(Store(str(tmp_path / "a")).files, "demo"), build_lock(Store(str(tmp_path / "b")).files, "demo"):
-        pass
+        for name in ("a", "b"):
+            with pytest.raises(BuildLocked), build_lock(Store(str(tmp_path / name)).files, "demo"):
+                pytest.fail("held twice")
 
 
 def test_a_lock_is_no_build(store: Store) -> None:
