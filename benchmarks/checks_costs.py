@@ -16,7 +16,7 @@ from benchmarks.plots import Line, log_log
 from benchmarks.results import FOLDER, Row
 from mirsb_build.checks.duplicate_texts import DuplicateTexts
 from mirsb_build.checks.duplicates import BANDS, Duplicates
-from mirsb_build.checks.nearby import near_pairs
+from mirsb_build.similarity.hamming import near_pairs
 
 Bits = np.ndarray[Any, Any]
 
@@ -87,8 +87,8 @@ def _all_pairs(size: int) -> dict[str, float]:
 def _both_checks(size: int) -> dict[str, float]:
     from emoji import EMOJI_DATA
 
+    from mirsb_build.config.taxonomy import load_taxonomy
     from mirsb_build.ports import Evidence, Peers
-    from mirsb_build.taxonomy import load_taxonomy
     from tests.factories import candidate, image, picture, seed_query
 
     taxonomy = load_taxonomy()

@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from benchmarks.results import Row
 from mirsb_build.checks.duplicates import BANDS, Duplicates
-from mirsb_build.checks.nearby import near_pairs
-from mirsb_build.hashes import hash_views
+from mirsb_build.similarity.hamming import near_pairs
+from mirsb_build.similarity.image_hashes import hash_views
 
 Pixels = Image.Image
 Bits = np.ndarray[Any, Any]
@@ -87,8 +87,8 @@ def cases() -> list[Case]:
 
 
 def _openmoji(dice: random.Random) -> Iterator[Case]:
-    from mirsb_build.images.openmoji import OpenMoji
-    from mirsb_build.images.scene import LAYOUTS
+    from mirsb_build.images.backends.openmoji.backend import OpenMoji
+    from mirsb_build.images.scenes.layouts import LAYOUTS
     from mirsb_build.records import ImageSpec
 
     backend = OpenMoji()

@@ -21,10 +21,10 @@ from benchmarks.checks_duplicates import cases
 from benchmarks.results import Row
 from mirsb_build.checks.integrity import MEASURES, Integrity, Measure
 from mirsb_build.checks.nudity import DETECTORS
-from mirsb_build.packages import installed
+from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Evidence, Pixels
 from mirsb_build.records import Candidate, Origin, Picture, SeedQuery
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.runtime.dependencies import installed
 
 SIDE = 512
 EACH = 60

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from benchmarks.results import Row
 from mirsb_build.checks.leakage import Leakage
 from mirsb_build.checks.meaning import Meaning
-from mirsb_build.config import load_profile
+from mirsb_build.config.profiles import load_profile
+from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Check, Evidence
 from mirsb_build.records import Candidate, Origin, Picture, SeedQuery
-from mirsb_build.taxonomy import load_taxonomy
 
 DATA = Path(__file__).with_name("data") / "leaking_prompts.jsonl"
 BAR = 0.9

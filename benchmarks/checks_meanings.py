@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks import checks_leakage
 from benchmarks.results import Row
 from mirsb_build.checks.duplicate_meanings import DuplicateMeanings, near_vectors
-from mirsb_build.embedder import PACKAGED, Embedder, Vectors
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.config.taxonomy import load_taxonomy
+from mirsb_build.similarity.embedder import PACKAGED, Embedder, Vectors
 
 DATA = Path(__file__).with_name("data") / "asked_again.jsonl"
 LIMITS = (0.5, 0.55, 0.6, 0.65, 0.68, 0.7, 0.72, 0.74, 0.76, 0.8)
@@ -68,8 +68,8 @@ def _between(vectors: Vectors) -> Vectors:
 def _texts() -> list[Row]:
     """How near the texts of candidates of different seed queries lie."""
     from benchmarks.filtering import drafted
-    from mirsb_build.config import BuildOrder
-    from mirsb_build.session import open_build
+    from mirsb_build.build.context import open_build
+    from mirsb_build.records import BuildOrder
 
     with tempfile.TemporaryDirectory() as folder:
         settings = (f"seeds.per_category={SEEDS_PER_CATEGORY}",)

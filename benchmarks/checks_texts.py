@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks.checks_duplicates import at
 from benchmarks.results import Row
 from mirsb_build.checks.duplicate_texts import DuplicateTexts
-from mirsb_build.checks.shingles import overlap, shingles
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.config.taxonomy import load_taxonomy
+from mirsb_build.similarity.shingles import overlap, shingles
 
 
 def measure() -> list[Row]:

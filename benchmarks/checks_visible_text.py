@@ -20,11 +20,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.results import Row
 from mirsb_build.checks.visible_text import VisibleText
-from mirsb_build.config import load_profile
-from mirsb_build.images.openmoji import OpenMoji
+from mirsb_build.config.profiles import load_profile
+from mirsb_build.config.taxonomy import load_taxonomy
+from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.ports import Evidence, Pixels
 from mirsb_build.records import Candidate, ImageSpec, Origin, Picture, SeedQuery
-from mirsb_build.taxonomy import load_taxonomy
 
 FONTS = """DejaVuSans DejaVuSans-Bold DejaVuSerif DejaVuSansMono DejaVuSans-Oblique STIXGeneral cmr10 cmtt10
 cmss10""".split()

@@ -136,11 +136,11 @@ def _peak() -> float:
 
 
 def _models(url: str, store: str) -> Any:
-    from mirsb_build.config import ModelChoice
+    from mirsb_build.config.profiles import ModelChoice
+    from mirsb_build.config.prompts import load_prompts
+    from mirsb_build.config.taxonomy import load_taxonomy
     from mirsb_build.llm import Ledger, Models, open_models
-    from mirsb_build.prompts import load_prompts
     from mirsb_build.store import Store
-    from mirsb_build.taxonomy import load_taxonomy
 
     kept = Store(store)
     choices = {"revisor": ModelChoice(backend="openai", model=MODEL, base_url=url, concurrency=CONCURRENCY)}
@@ -165,7 +165,7 @@ def _variables(taxonomy: Any, n: int) -> dict[str, Any]:
 
 
 async def _engine(url: str, store: str, calls: int) -> dict[str, float]:
-    from mirsb_build.replies import Decomposition
+    from mirsb_build.config.reply_schemas import Decomposition
 
     models, taxonomy = _models(url, store)
     cpu, started, early = _cpu(), time.monotonic(), 0.0
@@ -186,7 +186,7 @@ async def _engine(url: str, store: str, calls: int) -> dict[str, float]:
 async def _plain(url: str, store: str, calls: int) -> dict[str, float]:
     import openai
 
-    from mirsb_build.llm.openai_model import _response_format  # pyright: ignore[reportPrivateUsage]
+    from mirsb_build.llm.openai.chat import _response_format  # pyright: ignore[reportPrivateUsage]
 
     models, taxonomy = _models(url, store)
     bodies: list[dict[str, Any]] = []

@@ -25,12 +25,12 @@ from PIL import ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngImageFile
 
 from benchmarks.results import Row, show
+from mirsb_build.build.context import Build, open_build
 from mirsb_build.checks import MODEL_CHECKS, open_checks
-from mirsb_build.config import BuildOrder, load_profile
-from mirsb_build.hashes import perceptual_hash, view_hashes
+from mirsb_build.config.profiles import load_profile
 from mirsb_build.ports import BatchCheck, Check, CostlyCheck
-from mirsb_build.records import Candidate
-from mirsb_build.session import Build, open_build
+from mirsb_build.records import BuildOrder, Candidate
+from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
 from mirsb_build.store import Store
 
 INSTANCES = 2_676

@@ -167,8 +167,8 @@ def _plain(case: Case, model: Path, batch: int) -> dict[str, float]:
 
 def _ours(case: Case, model: Path, batch: int, *, keep: bool) -> dict[str, float]:
     from mirsb_build.images import Images, Tools
-    from mirsb_build.images.diffusion.backend import Diffusion
-    from mirsb_build.images.diffusion.options import Options
+    from mirsb_build.images.backends.diffusion.backend import Diffusion
+    from mirsb_build.images.backends.diffusion.options import Options
     from mirsb_build.ports import RenderedImage
     from mirsb_build.records import ImageSpec
     from mirsb_build.store import Store

@@ -50,7 +50,7 @@ class Clock:
 
 def measure() -> list[Row]:
     """Rows of the table; takes some minutes."""
-    from mirsb_build.cli.in_process import quiet_prefect
+    from mirsb_build.cli.prefect_runtime import quiet_prefect
 
     quiet_prefect()
     with tempfile.TemporaryDirectory() as folder:
@@ -70,8 +70,8 @@ def measure() -> list[Row]:
 def _flow(store: str) -> tuple[float, float, int]:
     """Wall seconds of the flow from its import on, seconds with something at work, and how many passed."""
     started = time.monotonic()
-    from flows import build_mirsb as module
-    from mirsb_build.session import Build
+    from mirsb_build import flow as module
+    from mirsb_build.build.context import Build
     from mirsb_build.store import Store
     from mirsb_build.views import History, funnel
 
@@ -92,9 +92,9 @@ def _flow(store: str) -> tuple[float, float, int]:
 
 def _plain(store: str) -> float:
     """Wall seconds of the same stages in two threads, without Prefect."""
-    from flows.build_mirsb import seven_stages
-    from mirsb_build.config import BuildOrder
-    from mirsb_build.session import open_build
+    from mirsb_build.build.context import open_build
+    from mirsb_build.build.method import seven_stages
+    from mirsb_build.records import BuildOrder
     from mirsb_build.views import write_report
 
     started = time.monotonic()

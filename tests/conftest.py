@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mirsb_build import made_with, session
-from mirsb_build.images.openmoji import OpenMoji
-from mirsb_build.prompts import Prompts, load_prompts
-from mirsb_build.session import Build, open_build
+from mirsb_build.build import context as session
+from mirsb_build.build import environment as made_with
+from mirsb_build.build.context import Build, open_build
+from mirsb_build.config.prompts import Prompts, load_prompts
+from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
+from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Taxonomy, load_taxonomy
 from tests.factories import finish, order
 
 # Two cores shared by everything: a slow example says nothing of the code, and our function-scoped stores do not mind

@@ -12,7 +12,7 @@ import yaml
 
 from mirsb_build.checks import CHECKS, MODEL_CHECKS
 from mirsb_build.cli.app import app
-from mirsb_build.config import ImageChoice, ModelChoice
+from mirsb_build.config.profiles import ImageChoice, ModelChoice
 from mirsb_build.images import IMAGE_BACKENDS, chosen
 
 ROOT = Path(__file__).resolve().parents[1]

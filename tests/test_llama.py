@@ -14,8 +14,8 @@ from socket import socket
 
 import pytest
 
-from mirsb_build.config import BuildOrder
-from mirsb_build.session import open_build
+from mirsb_build.build.context import open_build
+from mirsb_build.records import BuildOrder
 from mirsb_build.views import History, funnel
 from tests.factories import run
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mirsb_build.config.taxonomy import Taxonomy
+from mirsb_build.config.yaml_files import explain
 from mirsb_build.errors import UnknownName, UsageError
-from mirsb_build.plugins import load_class
 from mirsb_build.ports import Asker, Check, ModelCheck
-from mirsb_build.taxonomy import Taxonomy
-from mirsb_build.yaml_files import explain
+from mirsb_build.runtime.registry import load_class
 
 CHECKS = {
     "structure": "mirsb_build.checks.structure:Structure",

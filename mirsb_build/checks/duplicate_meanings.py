@@ -10,12 +10,12 @@ from pydantic import Field
 
 from mirsb_build.checks.kept import SEED_QUERY, TEXT, Kept, Pair
 from mirsb_build.checks.missing import abstention
-from mirsb_build.checks.vectors import KnownTexts, known_texts
-from mirsb_build.embedder import PACKAGED, Vectors
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.similarity.embedder import PACKAGED, Vectors
+from mirsb_build.similarity.embedding_cache import KnownTexts, known_texts
 
 _AT_ONCE = 4_096
 """Texts that are compared with all at once; bounds the memory of the answers."""

@@ -8,11 +8,11 @@ import numpy as np
 from pydantic import Field
 
 from mirsb_build.checks.kept import SEED_QUERY, TEXT, Kept, Pair
-from mirsb_build.checks.nearby import near_pairs
-from mirsb_build.checks.shingles import CODE_BITS, code, overlap, shingles
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.similarity.hamming import near_pairs
+from mirsb_build.similarity.shingles import CODE_BITS, code, overlap, shingles
 
 _BANDS = (CODE_BITS // 14, 14)
 _SLACK = 16

@@ -10,11 +10,11 @@ from itertools import combinations
 import numpy as np
 from pydantic import Field
 
-from mirsb_build.checks.nearby import distances, near_pairs
-from mirsb_build.hashes import VIEW_BYTES, VIEWS, read_views
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Image, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.similarity.hamming import distances, near_pairs
+from mirsb_build.similarity.image_hashes import VIEW_BYTES, VIEWS, read_views
 
 BITS = VIEW_BYTES * 8
 BANDS = (12, 16)

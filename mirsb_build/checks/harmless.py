@@ -7,14 +7,14 @@ from threading import Lock
 
 from pydantic import Field, field_validator
 
-from mirsb_build.checks.missing import abstention, lacking
+from mirsb_build.checks.missing import abstention
 from mirsb_build.checks.nudity import DETECTORS, Detector, Seen
 from mirsb_build.checks.shown import Shown, in_colours, named, shown
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import ModelError
-from mirsb_build.packages import installed
 from mirsb_build.ports import Case, Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict, checksum
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.runtime.dependencies import installed, lacking
 
 AT_ONCE = 32
 """Pictures that go through a model together; more are not faster."""

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from mirsb_build.checks import flaws
 from mirsb_build.checks.shown import Shown, in_colours, shown
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
 
 MOST = 4.0
 """Margin at which scores end: further from a limit nothing is told."""

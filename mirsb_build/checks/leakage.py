@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from mirsb_build.checks.words import WordRules
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
 
 
 class Leakage:

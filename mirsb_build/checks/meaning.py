@@ -9,12 +9,12 @@ from itertools import chain
 from pydantic import Field
 
 from mirsb_build.checks.missing import abstention
-from mirsb_build.checks.vectors import known_texts
-from mirsb_build.embedder import PACKAGED, Vectors
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.similarity.embedder import PACKAGED, Vectors
+from mirsb_build.similarity.embedding_cache import known_texts
 
 WINDOW, STRIDE = 12, 3
 """Words of a prompt that are compared at once, and how far apart windows begin. A prompt is half about pictures and

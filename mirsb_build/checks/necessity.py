@@ -12,11 +12,11 @@ from typing import Literal
 
 from mirsb_build.checks.judging import Look, images_of, without_image
 from mirsb_build.checks.missing import abstention
+from mirsb_build.config.reply_schemas import IntentJudgement, NecessityJudgement
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Asker
 from mirsb_build.records import Candidate, Exclusion, ModelCall, Record, Verdict
-from mirsb_build.replies import IntentJudgement, NecessityJudgement
-from mirsb_build.taxonomy import Taxonomy
-from mirsb_build.waiting import all_of
+from mirsb_build.runtime.gather import all_of
 
 PROMPT = "necessity_judge"
 MATCH = "intent_judge"

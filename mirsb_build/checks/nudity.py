@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mirsb_build.checks.missing import WAY_OUT
 from mirsb_build.ports import Pixels
+from mirsb_build.runtime.dependencies import CHECKS as WAY_OUT
 
 THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
 """Of a detector's session, which all shards share: two shards at once are usual. One thread takes 22 ms a picture, two

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mirsb_build.errors import ModelError
-from mirsb_build.folders import folder_hash
 from mirsb_build.ports import Pixels
+from mirsb_build.runtime.model_files import folder_hash
 
 KINDS = ("clip", "siglip")
 """Values of `model_type` in a config.json that are known to give pictures and texts vectors of one space."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
 
 
 class PolicyCheck:

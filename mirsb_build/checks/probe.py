@@ -14,10 +14,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from mirsb_build.ports import Asker, Message
-from mirsb_build.records import Candidate, Exclusion, ModelCall, ProbeLabel, Record, ResponseLabel, Verdict
-from mirsb_build.replies import ResponseJudgement
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.config.reply_schemas import ResponseJudgement
+from mirsb_build.config.taxonomy import Taxonomy
+from mirsb_build.ports import Asker
+from mirsb_build.records import Candidate, Exclusion, Message, ModelCall, ProbeLabel, Record, ResponseLabel, Verdict
 
 PROMPT = "response_judge"
 

@@ -6,10 +6,10 @@ from pydantic import Field
 
 from mirsb_build.checks.judging import Look, images_of, without_image
 from mirsb_build.checks.missing import abstention
+from mirsb_build.config.reply_schemas import QualityJudgement
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Asker
 from mirsb_build.records import Candidate, Exclusion, Record, Verdict
-from mirsb_build.replies import QualityJudgement
-from mirsb_build.taxonomy import Taxonomy
 
 PROMPT = "quality_judge"
 

@@ -7,13 +7,14 @@ from threading import Lock
 
 from pydantic import Field
 
-from mirsb_build.checks.missing import abstention, lacking
+from mirsb_build.checks.missing import abstention
 from mirsb_build.checks.picture_text import PictureText, identity
 from mirsb_build.checks.shown import Shown, in_colours, named, shown
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Picture, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.runtime.dependencies import lacking
 
 NO_MODEL = "needs a model: set checks.shows.model to the folder or ORG/NAME of a CLIP or SigLIP"
 

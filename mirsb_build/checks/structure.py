@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from mirsb_build.config.taxonomy import RelationType, Taxonomy
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import RelationType, Taxonomy
 
 NUMBERS = {"one": 1, "two": 2, "both": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}

@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from mirsb_build.checks.lettering import Reader
-from mirsb_build.checks.missing import abstention, lacking
+from mirsb_build.checks.missing import abstention
 from mirsb_build.checks.shown import in_colours, named, shown
 from mirsb_build.checks.words import Sign, WordRules, stems, words
-from mirsb_build.packages import installed
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.runtime.dependencies import installed, lacking
 
 PACKAGE = "rapidocr-onnxruntime"
 LIBRARIES = "opencv wants the system's libGL and glib: apt-get install libgl1 libglib2.0-0"

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from bm25s.stopwords import STOPWORDS_EN
 
-from mirsb_build.stemming import stem
-from mirsb_build.taxonomy import Paraphrases
+from mirsb_build.config.taxonomy import Paraphrases
+from mirsb_build.similarity.stemming import stem
 
 COMMON = frozenset(
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mirsb_build.cli import building, checking, looking, picturing, publishing, reviewing
+from mirsb_build.cli import build, images, inspect, publish, review, taxonomy
 from mirsb_build.errors import MirsbError
 
 app = typer.Typer(
@@ -18,16 +18,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(building.demo)
-app.command()(building.build)
-app.command()(building.plan)
-app.add_typer(picturing.app, name="images")
-app.command()(looking.status)
-app.command()(looking.audit)
-app.add_typer(reviewing.app, name="review")
-app.command()(publishing.publish)
-app.add_typer(checking.app, name="taxonomy")
-app.command()(checking.doctor)
+app.command()(build.demo)
+app.command()(build.build)
+app.command()(build.plan)
+app.add_typer(images.app, name="images")
+app.command()(inspect.status)
+app.command()(inspect.audit)
+app.add_typer(review.app, name="review")
+app.command()(publish.publish)
+app.add_typer(taxonomy.app, name="taxonomy")
+app.command()(taxonomy.doctor)
 
 DEBUG = "MIRSB_DEBUG"
 

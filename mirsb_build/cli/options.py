@@ -12,8 +12,8 @@ from mirsb_build import DEFAULT_STORE
 from mirsb_build.errors import UnknownName
 
 if TYPE_CHECKING:
-    from mirsb_build.config import BuildOrder
-    from mirsb_build.session import Build
+    from mirsb_build.build.context import Build
+    from mirsb_build.records import BuildOrder
 
 BuildName = Annotated[str, typer.Argument(help="Name of the build.", show_default=False)]
 StoreUrl = Annotated[str, typer.Option("--store", help="Folder or fsspec URL where builds live.", envvar="MIRSB_STORE")]
@@ -70,7 +70,7 @@ def settings_of(
 
 def order_of(build: str, profile: str, store: str, settings: tuple[str, ...]) -> BuildOrder:
     """What a command's options ask for."""
-    from mirsb_build.config import BuildOrder
+    from mirsb_build.records import BuildOrder
 
     if profile.endswith((".yaml", ".yml")) or "/" in profile:  # named so that other commands find it from anywhere
         profile = str(Path(profile).resolve())
@@ -79,8 +79,8 @@ def order_of(build: str, profile: str, store: str, settings: tuple[str, ...]) ->
 
 def reopened(build: str, store: str) -> Build:
     """A build as it was last run; raises UnknownName if it never was."""
-    from mirsb_build.config import BuildOrder
-    from mirsb_build.session import open_build
+    from mirsb_build.build.context import open_build
+    from mirsb_build.records import BuildOrder
     from mirsb_build.store import Store
 
     opened = Store(store)

@@ -11,19 +11,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mirsb_build.config import ImageChoice
+from mirsb_build.config.profiles import ImageChoice
+from mirsb_build.config.yaml_files import explain
 from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.images.context import Tools
 from mirsb_build.images.engine import Images, Made
-from mirsb_build.images.tools import Tools
-from mirsb_build.plugins import load_class
 from mirsb_build.ports import ImageBackend
-from mirsb_build.yaml_files import explain
+from mirsb_build.runtime.registry import load_class
 
 IMAGE_BACKENDS = {
-    "api": "mirsb_build.images.api:Api",
-    "diffusion": "mirsb_build.images.diffusion.backend:Diffusion",
-    "openmoji": "mirsb_build.images.openmoji:OpenMoji",
-    "retrieval": "mirsb_build.images.retrieval.backend:Retrieval",
+    "api": "mirsb_build.images.backends.api:Api",
+    "diffusion": "mirsb_build.images.backends.diffusion.backend:Diffusion",
+    "openmoji": "mirsb_build.images.backends.openmoji.backend:OpenMoji",
+    "retrieval": "mirsb_build.images.backends.retrieval.backend:Retrieval",
 }
 
 

@@ -13,10 +13,10 @@ from anyio import to_thread
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
-from mirsb_build.hashes import perceptual_hash, view_hashes
-from mirsb_build.images.png import encode
+from mirsb_build.images.encoding import encode
 from mirsb_build.ports import Allots, ImageBackend, RenderedImage
 from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage, Record, checksum, content_hash
+from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
 from mirsb_build.store import Store
 
 IN_KEEPING = 2 * (os.cpu_count() or 1)

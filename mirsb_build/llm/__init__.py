@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mirsb_build.config import ModelChoice
+from mirsb_build.config.profiles import ModelChoice
 from mirsb_build.errors import UnknownName
+from mirsb_build.llm.budget import Ledger, cost_of
 from mirsb_build.llm.engine import Models
-from mirsb_build.llm.ledger import Ledger, cost_of
-from mirsb_build.plugins import load_class
 from mirsb_build.ports import Answer, TextModel
+from mirsb_build.runtime.registry import load_class
 from mirsb_build.store import Store
 
 TEXT_MODELS = {
     "offline": "mirsb_build.llm.offline:open_offline",
-    "openai": "mirsb_build.llm.openai_roles:open_openai",
+    "openai": "mirsb_build.llm.openai.roles:open_openai",
 }
 """Backend -> function that opens the models of all the roles that chose it."""
 

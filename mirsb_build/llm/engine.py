@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from mirsb_build.config import ModelChoice
+from mirsb_build.config.profiles import ModelChoice
+from mirsb_build.config.prompts import Prompts
+from mirsb_build.config.reply_schemas import ReplyModel
+from mirsb_build.config.taxonomy import Policy
 from mirsb_build.errors import UsageError
-from mirsb_build.llm.ledger import Ledger, cost_of
-from mirsb_build.llm.replies import read_reply
-from mirsb_build.ports import Answer, Message, Reply, Request, Said, Screen, TextModel
-from mirsb_build.prompts import Prompts
-from mirsb_build.records import Exclusion, ModelCall, ReplyKind, Usage, checksum
-from mirsb_build.replies import ReplyModel
+from mirsb_build.llm.budget import Ledger, cost_of
+from mirsb_build.llm.parsing import read_reply
+from mirsb_build.ports import Answer, Said, Screen, TextModel
+from mirsb_build.records import Exclusion, Message, ModelCall, Reply, ReplyKind, Request, Usage, checksum
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Policy
 
 R = TypeVar("R", bound=ReplyModel)
 

@@ -14,14 +14,13 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from mirsb_build.config import ModelChoice
+from mirsb_build.config.profiles import ModelChoice
+from mirsb_build.config.prompts import ILLUSTRATOR
+from mirsb_build.config.reply_schemas import Decomposition, DescribedPicture, WrittenSeed
+from mirsb_build.config.taxonomy import Facet, Part, RelationType, RiskCategory, SketchPicture
 from mirsb_build.errors import ModelError, UsageError
-from mirsb_build.ports import Reply, Request
-from mirsb_build.prompts import ILLUSTRATOR
-from mirsb_build.records import Usage, content_hash
-from mirsb_build.replies import Decomposition, DescribedPicture, WrittenSeed
+from mirsb_build.records import Reply, Request, Usage, content_hash
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Facet, Part, RelationType, RiskCategory, SketchPicture
 
 OPENERS = (
     "How can I {act}{when}?",

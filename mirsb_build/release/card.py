@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.records import Instance, MadeWith
 
 SIMULATED = (

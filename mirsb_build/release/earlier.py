@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import ReleaseError, UsageError
-from mirsb_build.hashes import view_hashes
 from mirsb_build.ports import Peer
 from mirsb_build.records import Candidate, Image, Instance, Picture
 from mirsb_build.release.releases import Manifest, Releases
+from mirsb_build.similarity.image_hashes import view_hashes
 from mirsb_build.store import Store
 
 

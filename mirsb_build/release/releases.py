@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError, UnknownName
 from mirsb_build.records import Image, Instance, MadeWith, Record, Release, canonical_json, checksum, content_hash, dump
 from mirsb_build.release.card import card

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from mirsb_build.config.yaml_files import explain, read_text
 from mirsb_build.errors import BadFile, StoreError, UnknownName
 from mirsb_build.records import Cell, Decision, Outcome, ReviewItem, checksum, dump
 from mirsb_build.store import Store
-from mirsb_build.yaml_files import explain, read_text
 
 
 def read_decisions(file: Path) -> list[Decision]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mirsb_build.config.reply_schemas import Decomposition
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.llm import Models
 from mirsb_build.records import Candidate, Exclusion, Picture, content_hash
-from mirsb_build.replies import Decomposition
+from mirsb_build.runtime.gather import all_of
 from mirsb_build.stages import Stage
-from mirsb_build.taxonomy import Taxonomy
-from mirsb_build.waiting import all_of
 
 ROLE = "revisor"
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from anyio import CapacityLimiter, to_thread
 from PIL import Image as PillowImage
 
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import MirsbError
 from mirsb_build.images import Images
 from mirsb_build.ports import BatchCheck, Case, Check, CostlyCheck, Evidence, ModelCheck, Peer, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
+from mirsb_build.runtime.gather import all_of
 from mirsb_build.stages import Stage
-from mirsb_build.taxonomy import Taxonomy
-from mirsb_build.waiting import all_of
 
 AT_ONCE = 8
 """Candidates whose images are decoded at a time: some thirty pictures, 100 MB of them at 1024 x 1024."""

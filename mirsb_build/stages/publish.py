@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from anyio import to_thread
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError
 from mirsb_build.images import Images
 from mirsb_build.records import Instance, MadeWith, Release, content_hash

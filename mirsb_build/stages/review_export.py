@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from anyio import to_thread
 
 from mirsb_build.records import Candidate, ReviewItem, content_hash
+from mirsb_build.review.selection import Selection
 from mirsb_build.stages import Stage
-from mirsb_build.stages.selection import Selection
 
 
 class ReviewExport(Stage[Candidate, ReviewItem]):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
+from mirsb_build.config.reply_schemas import SeedList
+from mirsb_build.config.taxonomy import RiskCategory, Taxonomy
 from mirsb_build.llm import Models
 from mirsb_build.records import Exclusion, ModelCall, Origin, SeedBatch, SeedOrder, SeedQuery, content_hash
-from mirsb_build.replies import SeedList
+from mirsb_build.runtime.gather import all_of
 from mirsb_build.stages import Stage
-from mirsb_build.taxonomy import RiskCategory, Taxonomy
-from mirsb_build.waiting import all_of
 
 ROLE = "seed_writer"
 PROMPT = "seeds"

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from anyio import to_thread
 
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.images import Images, Made
 from mirsb_build.records import Candidate, Exclusion, Image, ImageSpec, NoImage, content_hash
 from mirsb_build.stages import Stage
-from mirsb_build.taxonomy import Taxonomy
 
 
 class Synthesize(Stage[Candidate, Candidate]):

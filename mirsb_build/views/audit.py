@@ -9,9 +9,18 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged, UnknownName, UsageError
-from mirsb_build.hashes import perceptual_hash, view_hashes
-from mirsb_build.ports import Request
-from mirsb_build.records import Candidate, Decision, Image, ModelCall, Record, SeedQuery, checksum, content_hash
+from mirsb_build.records import (
+    Candidate,
+    Decision,
+    Image,
+    ModelCall,
+    Record,
+    Request,
+    SeedQuery,
+    checksum,
+    content_hash,
+)
+from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
 from mirsb_build.views.history import STAGES, History
 
 

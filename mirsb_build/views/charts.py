@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import get_args
 
+from mirsb_build.config.taxonomy import Family
 from mirsb_build.records import Record
-from mirsb_build.taxonomy import Family
 from mirsb_build.views.funnel import Cell, CellFailures, CheckCount, Funnel
 
 SLIVER = 0.004

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from mirsb_build.checks import open_checks
-from mirsb_build.config import ModelChoice, Prices
+from mirsb_build.config.profiles import ModelChoice, Prices
+from mirsb_build.config.prompts import Prompts
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.images import Images
 from mirsb_build.llm import Ledger, Models, open_models
-from mirsb_build.prompts import Prompts
 from mirsb_build.records import Candidate, Verdict
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Taxonomy
 from tests.factories import NoiseBackend, candidate, picture, seed_query, stored_image
 from tests.openai_server import Asked, Server
 

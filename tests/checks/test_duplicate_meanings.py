@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks import missing
 from mirsb_build.checks.duplicate_meanings import DuplicateMeanings, near_vectors
+from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Verdict
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.runtime import dependencies as missing
 from tests.factories import candidate, picture, seed_query, verdict
 
 TAXONOMY = load_taxonomy()

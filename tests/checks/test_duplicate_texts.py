@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirsb_build.checks.duplicate_texts import DuplicateTexts
-from mirsb_build.checks.shingles import code, overlap, shingles
+from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Verdict, checksum
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.similarity.shingles import code, overlap, shingles
 from tests.factories import SEED, candidate, picture, seed_query, verdict
 
 TAXONOMY = load_taxonomy()

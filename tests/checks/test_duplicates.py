@@ -13,11 +13,11 @@ from PIL import Image as PillowImage
 from PIL import ImageEnhance
 
 from mirsb_build.checks.duplicates import Duplicates
-from mirsb_build.checks.nearby import near_pairs
-from mirsb_build.hashes import read_views, view_hashes
+from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Evidence, Peer, Peers
 from mirsb_build.records import Candidate, Image, Verdict
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.similarity.hamming import near_pairs
+from mirsb_build.similarity.image_hashes import read_views, view_hashes
 from tests.factories import candidate, illustrated, image, look, noise, picture, seed_query, verdict
 
 TAXONOMY = load_taxonomy()

@@ -10,11 +10,11 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from mirsb_build.checks import CHECKS, open_checks
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.images import Images
 from mirsb_build.records import Candidate, Image, Picture, Verdict
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Taxonomy
 from tests.factories import SEED, NoiseBackend, candidate, image, noise, png, seed_query
 
 NEEDS_OTHERS = {

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks import harmless, missing, nudity, open_checks
+from mirsb_build.checks import harmless, nudity, open_checks
 from mirsb_build.checks.harmless import AT_ONCE, Harmless
 from mirsb_build.checks.nudity import OpenNsfw, Seen
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import UsageError
 from mirsb_build.ports import BatchCheck, Case, Pixels
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.runtime import dependencies as missing
 from tests.factories import candidate, evidence, illustrated, noise, picture, png
 
 

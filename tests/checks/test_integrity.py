@@ -13,10 +13,10 @@ from PIL import ImageDraw
 
 from mirsb_build.checks.flaws import coherence, drawn_share, lost_share, repetition, spread
 from mirsb_build.checks.integrity import MEASURES, MOST, Integrity
-from mirsb_build.images.openmoji import OpenMoji
+from mirsb_build.config.taxonomy import RelationType, Taxonomy
+from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Candidate, Verdict
-from mirsb_build.taxonomy import RelationType, Taxonomy
 from tests.factories import candidate, evidence, illustrated, image_spec, noise, picture
 
 RELATION = RelationType.model_construct()

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks.leakage import Leakage
 from mirsb_build.checks.words import stems, telling_words
+from mirsb_build.config.taxonomy import Paraphrases, RelationType, Taxonomy
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Verdict
-from mirsb_build.taxonomy import Paraphrases, RelationType, Taxonomy
 from tests.factories import candidate, picture, seed_query
 
 NOWHERE = Evidence(relation_type=RelationType.model_construct())

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks import missing
 from mirsb_build.checks.meaning import WINDOW, Meaning, windows
+from mirsb_build.config.taxonomy import RelationType, Taxonomy
 from mirsb_build.ports import BatchCheck, Evidence
 from mirsb_build.records import Verdict
-from mirsb_build.taxonomy import RelationType, Taxonomy
+from mirsb_build.runtime import dependencies as missing
 from tests.factories import candidate, picture, seed_query
 
 NOWHERE = Evidence(relation_type=RelationType.model_construct())

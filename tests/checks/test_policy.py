@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mirsb_build.checks.policy import PolicyCheck
+from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy
 from mirsb_build.records import Candidate, ImageSource, Verdict
-from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
 from tests.factories import candidate, evidence, image, picture, seed_query
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))

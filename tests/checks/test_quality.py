@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks import open_checks
 from mirsb_build.checks.quality import ADVICE, Least
+from mirsb_build.config.prompts import Prompts
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BudgetReached, UsageError
-from mirsb_build.prompts import Prompts
 from mirsb_build.records import Candidate, Verdict
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Taxonomy
 from mirsb_build.views.histograms import histograms
 from tests.checks.judges import Judges, said
 from tests.factories import files_in, picture

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from transformers import AutoModel, AutoProcessor
 
-from mirsb_build.checks import missing
 from mirsb_build.checks.shows import NO_MODEL, Shows, text
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import BatchCheck, Case, Pixels
 from mirsb_build.records import Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.runtime import dependencies as missing
 from tests.checks.two_towers import SIGLIP_TOKENS, clip, siglip
 from tests.factories import candidate, evidence, noise, picture
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirsb_build.checks.structure import ORDER_WORDS, Structure, references
+from mirsb_build.config.taxonomy import RelationType, Rules, Taxonomy
 from mirsb_build.ports import Evidence
 from mirsb_build.records import Verdict
-from mirsb_build.taxonomy import RelationType, Rules, Taxonomy
 from tests.factories import candidate, picture
 
 POINTS = [

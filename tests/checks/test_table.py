@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mirsb_build.checks import ALWAYS, CHECKS, open_checks
-from mirsb_build.config import load_profile
+from mirsb_build.config.profiles import load_profile
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import UnknownName, UsageError
-from mirsb_build.taxonomy import Taxonomy
 from tests.factories import evidence, illustrated
 
 

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from mirsb_build.checks import missing, visible_text
+from mirsb_build.checks import visible_text
 from mirsb_build.checks.lettering import Array, Reader
 from mirsb_build.checks.visible_text import LIBRARIES, VisibleText
+from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Pixels
 from mirsb_build.records import Verdict
-from mirsb_build.taxonomy import Taxonomy
+from mirsb_build.runtime import dependencies as missing
 from tests.factories import candidate, evidence, illustrated, noise, picture, seed_query
 
 pytest.importorskip("cv2", exc_type=ImportError, reason=LIBRARIES)
@@ -169,7 +170,7 @@ def test_opening_the_check_loads_no_reader() -> None:
     code = """
 import sys
 from mirsb_build.checks.visible_text import VisibleText
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.config.taxonomy import load_taxonomy
 VisibleText(VisibleText.Options(), load_taxonomy())
 assert not {"cv2", "onnxruntime", "rapidocr_onnxruntime"} & set(sys.modules)
 """

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mirsb_build.config import BuildOrder
+from mirsb_build.build.context import Build, open_build
 from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
-from mirsb_build.llm import endpoint as endpoint_module
-from mirsb_build.session import Build, open_build
+from mirsb_build.llm.openai import endpoint as endpoint_module
+from mirsb_build.records import BuildOrder
 from mirsb_build.views import Funnel, History, funnel, write_report
 from tests.end_to_end.program import CHECKOUT, PrefectServer, Program, all_of, error_line
 from tests.factories import SMALL, kept_in, order, run
@@ -290,8 +290,8 @@ def test_a_cache_file_that_was_cut_in_half_is_asked_again_and_no_other(api: Api)
 
 PART = """
 import sys
-from mirsb_build.config import BuildOrder
-from mirsb_build.session import open_build
+from mirsb_build.records import BuildOrder
+from mirsb_build.build.context import open_build
 from tests.factories import run
 run(open_build(BuildOrder.model_validate_json(sys.argv[1])))
 """

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from mirsb_build.images.openmoji_corpus import Corpus
+from mirsb_build.images.backends.openmoji.corpus import Corpus
 
 COLUMNS = ("file_name", "caption", "licence", "author", "url")
 COUNT = 210

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mirsb_build.hashes import perceptual_hash, view_hashes
 from mirsb_build.images import Images
 from mirsb_build.records import Image
+from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
 from mirsb_build.store import Store
 from tests.factories import NoiseBackend, image_spec
 

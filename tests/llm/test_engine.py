@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from mirsb_build.config import ModelChoice
+from mirsb_build.config.profiles import ModelChoice
+from mirsb_build.config.prompts import Prompts, load_prompts
+from mirsb_build.config.reply_schemas import NecessityJudgement, SeedList
+from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy
 from mirsb_build.errors import ModelError, UnknownName, UsageError
 from mirsb_build.llm import Answer, Ledger, Models, open_models
-from mirsb_build.prompts import Prompts, load_prompts
 from mirsb_build.records import Exclusion, Usage, checksum
-from mirsb_build.replies import NecessityJudgement, SeedList
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
 from tests.factories import CHOICES, Scripted, kept_in, models
 
 PROMPT = "seeds"

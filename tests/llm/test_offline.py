@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks.leakage import Leakage
 from mirsb_build.checks.structure import Structure
+from mirsb_build.config.reply_schemas import Decomposition, SeedList
+from mirsb_build.config.taxonomy import Facet, RelationType, RiskCategory, load_taxonomy
 from mirsb_build.llm.offline import FAULTS, NAMED_BY, OPENERS, WHENS, OfflineModel, decompose, write_seeds
-from mirsb_build.ports import Request
-from mirsb_build.records import Candidate, Picture, SeedQuery, Verdict
-from mirsb_build.replies import Decomposition, SeedList
-from mirsb_build.taxonomy import Facet, RelationType, RiskCategory, load_taxonomy
+from mirsb_build.records import Candidate, Picture, Request, SeedQuery, Verdict
 from tests.factories import evidence, seed_query
 
 TAXONOMY = load_taxonomy()
@@ -196,7 +195,7 @@ def test_neither_the_order_nor_the_number_of_calls_matters() -> None:
 def test_another_process_writes_the_same() -> None:
     script = """
 from mirsb_build.llm.offline import decompose, write_seeds
-from mirsb_build.taxonomy import load_taxonomy
+from mirsb_build.config.taxonomy import load_taxonomy
 taxonomy = load_taxonomy()
 category = taxonomy.category("Privacy")
 print([seed.text for seed in write_seeds(category, 5, ())])

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.records import ImageSource, Instance
 from mirsb_build.release.card import card
 from tests.factories import accepted, call, decision, image, made_with, passed, picture, seed_query, verdict

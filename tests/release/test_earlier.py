@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError, UnknownName, UsageError
 from mirsb_build.records import Candidate, Image, Instance
 from mirsb_build.release import Releases, released_peers, write_release

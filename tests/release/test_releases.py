@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError, UnknownName
 from mirsb_build.records import Image, Instance, Release, checksum, content_hash
 from mirsb_build.release import Manifest, Releases, read_manifest, write_release

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
+from mirsb_build.config.prompts import Prompts, load_prompts
+from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy
+from mirsb_build.config.yaml_files import packaged
 from mirsb_build.llm import open_models
 from mirsb_build.ports import TextModel
-from mirsb_build.prompts import Prompts, load_prompts
 from mirsb_build.records import Candidate
 from mirsb_build.stages.decompose import ROLE, Decompose
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
-from mirsb_build.yaml_files import packaged
 from tests.factories import CHOICES, Scripted, candidate, kept_in, models, seed_query, verdict
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))

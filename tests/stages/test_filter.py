@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from PIL.PngImagePlugin import PngImageFile
 
 from mirsb_build.checks import open_checks
+from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy, load_taxonomy
 from mirsb_build.images import Images
 from mirsb_build.ports import Case, Check, Evidence, Peers
 from mirsb_build.records import Candidate, Exclusion, Verdict
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy, load_taxonomy
 from tests.factories import NoiseBackend, candidate, noise, picture, png, seed_query, stored_image, verdict
 
 CHECKS: dict[str, dict[str, Any] | None] = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from mirsb_build.config import ReleaseChoice
+from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError
 from mirsb_build.images import Images
 from mirsb_build.records import Candidate, Instance, Release

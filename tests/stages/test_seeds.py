@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirsb_build.config.prompts import Prompts
+from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy
 from mirsb_build.llm import open_models
 from mirsb_build.ports import TextModel
-from mirsb_build.prompts import Prompts
 from mirsb_build.records import SeedBatch, SeedOrder
 from mirsb_build.stages.seeds import FRUITLESS_CALLS, ROLE, Seeds, spread
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
 from tests.factories import CHOICES, Scripted, kept_in, models, seed_query
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))

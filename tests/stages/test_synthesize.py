@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 from PIL import Image as PillowImage
 
+from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy
 from mirsb_build.errors import Damaged, ModelError
 from mirsb_build.images import Images
-from mirsb_build.images.openmoji import OpenMoji
+from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.ports import ImageBackend, RenderedImage
 from mirsb_build.records import Candidate, Exclusion, ImageSource, ImageSpec
 from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.store import Store
-from mirsb_build.taxonomy import Policy, PolicyRule, Taxonomy
 from tests.factories import NoiseBackend, candidate, picture, seed_query
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from flows.build_mirsb import seven_stages
+from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.method import seven_stages
 from mirsb_build.errors import UnknownName
 from mirsb_build.records import Candidate
-from mirsb_build.session import Build, open_build
 from mirsb_build.views import Funnel, History, funnel
 from tests.factories import each, finish, order
 

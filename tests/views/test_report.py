@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as PillowImage
 
-from mirsb_build.config import load_profile
+from mirsb_build.config.profiles import load_profile
 from mirsb_build.errors import UnknownName
 from mirsb_build.records import (
     Candidate,

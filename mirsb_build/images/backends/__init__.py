@@ -1,0 +1,1 @@
+"""Image backends, a module or package each."""

@@ -1,0 +1,1 @@
+"""Pictures composed from OpenMoji drawings."""

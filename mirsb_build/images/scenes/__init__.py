@@ -1,0 +1,1 @@
+"""Scenes: how drawings are laid out for each relation type."""

@@ -1,0 +1,1 @@
+"""Text and image models behind any OpenAI-compatible endpoint."""

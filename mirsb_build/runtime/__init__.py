@@ -1,0 +1,1 @@
+"""What every program needs: optional packages, registries, concurrency, progress."""

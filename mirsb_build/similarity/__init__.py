@@ -1,0 +1,1 @@
+"""How alike texts and images are: stems, shingles, sentence embeddings, perceptual hashes, Hamming distances."""
