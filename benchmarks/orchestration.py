@@ -72,8 +72,9 @@ def _flow(store: str) -> tuple[float, float, int]:
     started = time.monotonic()
     from mirsb_build import flow as module
     from mirsb_build.build.context import Build
+    from mirsb_build.history import History
     from mirsb_build.store import Store
-    from mirsb_build.views import History, funnel
+    from mirsb_build.views import funnel
 
     clock = Clock()
 

@@ -1,13 +1,15 @@
-"""The flow `build-mirsb`: the seven stages, top to bottom.
+"""The flow `build-mirsb`: the method run as tasks that a Prefect server shows, one a shard.
 
-`mirsb build` runs it in-process; `prefect deploy --all` makes it the deployment `build-mirsb/local`. A pass of a stage
-is cut into shards, one Prefect task each; a shard that is finished and still true is read, not run.
+`mirsb build --prefect` runs it in-process, `prefect deploy --all` makes it the deployment `build-mirsb/local`. The
+method itself is `build/method.py` and knows nothing of Prefect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, cast
 
 from prefect import State, flow, task
@@ -18,14 +20,14 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from mirsb_build import DEFAULT_STORE
-from mirsb_build.build.context import Build, Pass, Work, open_build
-from mirsb_build.build.method import seven_stages
+from mirsb_build.build.context import open_context
+from mirsb_build.build.scheduler import Made, Make, Records, Runner, run_build, shards_at_once
+from mirsb_build.build.shards import ShardTask, run_shard
 from mirsb_build.config.profiles import Profile
+from mirsb_build.errors import UsageError
 from mirsb_build.records import BuildOrder
-from mirsb_build.views import write_report
 
 WAITING = "Waiting for review"
-SHARDS_IN_A_BATCH = 256
 
 
 @flow(name="build-mirsb", persist_result=False)
@@ -38,33 +40,73 @@ def build_mirsb(
 ) -> State[Any]:
     """Run a build as far as it goes: to a release, or to the point where people have to decide."""
     order = BuildOrder(build=build, profile=profile, store=store, settings=tuple(settings or ()), retry_dead=retry_dead)
-    opened = open_build(order)
-    with opened.working(), task_runner(opened.profile) as runner:
-        outcome = seven_stages(opened, partial(run_shards, runner))
-        opened.finish(outcome)
-        write_report(opened.store, opened.name)
-    if outcome.awaiting:
-        return Completed(name=WAITING, message=f"{outcome}; {outcome.awaiting} await review")
-    return Completed(message=f"{outcome}; released")
+    context = open_context(order)
+    with runner_of(context.profile) as runner:
+        ended = run_build(context, runner)
+    if ended.awaiting:
+        return Completed(name=WAITING, message=f"{ended}; {ended.awaiting} await review")
+    return Completed(message=f"{ended}; released")
 
 
-def run_shards(runner: TaskRunner[Any], build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
-    """One pass of a stage: finished shards are read, the others run as tasks; the records come back in order."""
-    todo = Pass(build, stage, records, round)
-    tasks = {runner.submit(run_shard, {"build": quote(build), "work": quote(work)}): work for work in todo.missing}
-    for future in as_completed(list(tasks)):
-        todo.done(tasks[future], future.result())
-    return todo.records()
+@contextmanager
+def runner_of(profile: Profile) -> Generator[Runner]:
+    """What makes the shards of a build: Prefect tasks in threads, or in the processes of a Dask cluster."""
+    threads = ThreadPoolTaskRunner(max_workers=shards_at_once(profile))
+    with cast(TaskRunner[Any], threads) as here:
+        if profile.runner.kind == "dask":
+            with _dask(profile.runner.workers) as elsewhere:
+                yield Tasks(here, elsewhere, profile.runner.workers)
+        else:
+            yield Tasks(here)
 
 
-@task(task_run_name="{work.name}", cache_policy=NO_CACHE, persist_result=False)
-def run_shard(build: Build, work: Work) -> list[Any]:
-    """Make one shard."""
-    return build.run(work)
+class Tasks:
+    """Makes shards as Prefect tasks, in threads of this process or, where a stage allows it, in others."""
+
+    def __init__(self, here: TaskRunner[Any], elsewhere: TaskRunner[Any] | None = None, workers: int = 1) -> None:
+        self._here = here
+        self._elsewhere = elsewhere
+        self._workers = workers
+
+    def run(self, tasks: Sequence[ShardTask], make: Make, *, out: bool) -> Iterator[Made]:
+        """As `Runner` says."""
+        return self._out(tasks, make) if out and self._elsewhere else self._in(tasks, make)
+
+    def _in(self, tasks: Sequence[ShardTask], make: Make) -> Iterator[Made]:
+        futures = {self._here.submit(make_here, {"make": quote(make), "shard": quote(t)}): t for t in tasks}
+        for future in as_completed(list(futures)):
+            yield futures[future], future.result()
+
+    def _out(self, tasks: Sequence[ShardTask], make: Make) -> Iterator[Made]:
+        """Twice as many shards under way as workers, so that none waits while the driver stores one."""
+        elsewhere = cast(TaskRunner[Any], self._elsewhere)
+
+        def run(shard: ShardTask) -> Records:
+            return elsewhere.submit(make_elsewhere, {"shard": quote(shard)}).result()
+
+        with ThreadPoolExecutor(2 * self._workers) as threads:
+            futures = [threads.submit(copy_context().run, make, shard, run) for shard in tasks]
+            for shard, future in zip(tasks, futures, strict=True):
+                yield shard, future.result()
 
 
-def task_runner(profile: Profile) -> TaskRunner[Any]:
-    """The task runner that the profile asks for; batches want all shards to wait at once, so that they are large."""
-    batches = any(choice.mode == "batch" for choice in profile.models.values())
-    workers = max(profile.runner.workers, SHARDS_IN_A_BATCH if batches else 0)
-    return cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=workers))
+@task(task_run_name="{shard.name}", cache_policy=NO_CACHE, persist_result=False)
+def make_here(make: Make, shard: ShardTask) -> Records:
+    """Make one shard in this process."""
+    return make(shard, None)
+
+
+@task(task_run_name="{shard.name}", cache_policy=NO_CACHE, persist_result=False)
+def make_elsewhere(shard: ShardTask) -> Records:
+    """Make one shard in a worker's process."""
+    return run_shard(shard)
+
+
+def _dask(workers: int) -> Any:
+    """A Dask cluster of processes with one thread each, for work that takes the processor."""
+    try:
+        from prefect_dask import DaskTaskRunner
+    except ImportError as error:
+        raise UsageError("runner.kind dask needs prefect-dask; pip install 'mirsb-build[dask]'") from error
+    cluster = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    return DaskTaskRunner(cluster_kwargs=cluster)

@@ -15,8 +15,9 @@ from socket import socket
 import pytest
 
 from mirsb_build.build.context import open_build
+from mirsb_build.history import History
 from mirsb_build.records import BuildOrder
-from mirsb_build.views import History, funnel
+from mirsb_build.views import funnel
 from tests.factories import run
 
 pytestmark = pytest.mark.llama

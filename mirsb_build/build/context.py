@@ -1,34 +1,32 @@
-"""A build, opened: profile, taxonomy, prompts, store, models, images and checks put together, and its shards run.
+"""A build, opened: profile, taxonomy, prompts, store, models, images, checks and stages, each made when it is needed.
 
-Everything a stage needs is made here and passed in. `open_build` is cheap; it calls nothing and writes nothing.
+Everything a stage needs is made here and passed in. Opening is cheap: it checks names, calls nothing, writes nothing,
+and needs no key, package of an extra, weights or network.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import BaseModel
-
+from mirsb_build.build.environment import describe
+from mirsb_build.build.targets import Growth, targets_of
 from mirsb_build.checks import open_checks
 from mirsb_build.config.profiles import Profile, check_build_name, load_profile
-from mirsb_build.records import BuildOrder
-from mirsb_build.errors import BadFile, UnknownName, UsageError
-from mirsb_build.images import Images, Tools, open_backend
-from mirsb_build.llm import Ledger, Models, open_models
-from mirsb_build.build.environment import describe
-from mirsb_build.ports import Peer
-from mirsb_build.runtime.progress import Step, report
 from mirsb_build.config.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, load_prompts
-from mirsb_build.records import Candidate, Cell, Decision, MadeWith, ReviewItem
+from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
+from mirsb_build.errors import BadFile, UnknownName, UsageError
+from mirsb_build.history import BuildNote
+from mirsb_build.images import Images, Tools, chosen, open_backend
+from mirsb_build.llm import TEXT_MODELS, Ledger, Models, open_models
+from mirsb_build.ports import Check, ModelCheck, Peer, TextModel
+from mirsb_build.records import BuildOrder, Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
 from mirsb_build.review import DecisionLog, simulate, turned_down
+from mirsb_build.review.selection import Selection
 from mirsb_build.stages import Stage, decompose, seeds
 from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
@@ -36,61 +34,15 @@ from mirsb_build.stages.publish import Publish
 from mirsb_build.stages.review_export import ReviewExport
 from mirsb_build.stages.review_import import ReviewImport
 from mirsb_build.stages.seeds import Seeds
-from mirsb_build.review.selection import Selection
 from mirsb_build.stages.synthesize import Synthesize
-from mirsb_build.store import Shard, Store, build_lock
-from mirsb_build.build.targets import Growth, targets_of
-from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
-
-In = TypeVar("In", bound=BaseModel)
-Out = TypeVar("Out", bound=BaseModel)
-ROUND_STAGES = ("decompose", "synthesize", "filter")
+from mirsb_build.store import Store
 
 
-@dataclass(frozen=True)
-class Work:
-    """One shard of one pass of a stage."""
-
-    stage: Stage[Any, Any]
-    round: int
-    n: int
-    records: Sequence[BaseModel]
-
-    @cached_property
-    def key(self) -> str:
-        """What the shard's key has to be for it to count as finished."""
-        return self.stage.key(self.records)
-
-    @property
-    def name(self) -> str:
-        return f"{self.stage.name}, round {self.round}, shard {self.n}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How far a build got."""
-
-    candidates: int
-    passed: int
-    rounds: int
-    writings: int
-    """Passes of the seed stage."""
-    awaiting: int
-
-    def __str__(self) -> str:
-        return f"{self.passed} of {self.candidates} candidates passed in {self.rounds} rounds"
-
-
-class EachShard(Protocol):
-    """How a pass of a stage is run: as Prefect tasks, one after the other, or not at all."""
-
-    def __call__(self, build: Build, stage: Stage[In, Out], records: Sequence[In], round: int = 0) -> list[Out]: ...
-
-
-class Build:
+class Context:
     """One build and everything that works on it."""
 
     def __init__(self, order: BuildOrder) -> None:
+        """Raises UsageError for what the profile or the order got wrong."""
         self.order = order
         self.name = check_build_name(order.build)
         self.profile: Profile = load_profile(order.profile, order.settings)
@@ -102,10 +54,13 @@ class Build:
         relation_types = dict.fromkeys(self.profile.relation_types or self.taxonomy.relation_types)
         self.relation_types = [self.taxonomy.relation_type(name).name for name in relation_types]
         _check_roles(self.profile)
+        self._check_images()
+        self.targets = self._targets()
         self.store = Store(order.store)
         self.ledger = Ledger(self.name, self.profile.limits.cost, self.profile.limits.calls)
+        self._clients = _Clients(self.profile, self.store)
         self.models = Models(
-            open_models(self.profile.models, self.store),
+            self._clients,
             self.profile.models,
             self.prompts,
             self.taxonomy.policy,
@@ -117,61 +72,58 @@ class Build:
         self.models.identity(seeds.ROLE, seeds.PROMPT)
         for name in self.relation_types:
             self.models.identity(decompose.ROLE, decompose.prompt_name(name))
-        backend = open_backend(self.profile.images, Tools(self.store, self.models, self.taxonomy.policy))
-        for name in self.relation_types:
-            layout = self.taxonomy.relation_type(name).layout
-            if backend.layouts and layout not in backend.layouts:
-                raise UnknownName("layout", layout, backend.layouts, where=f"relation type {name}")
-        self.images = Images(backend, self.store, lambda call: self.ledger.note(call.id, call.cost))
-        self.checks = open_checks(self.profile.checks, self.taxonomy, self.models)
+
+    def _targets(self) -> dict[Cell, int]:
+        """What each cell is to have; raises UsageError where that is nothing of what is built."""
         wanted = self.profile.targets
         for name in (*wanted.relation_types, *(name for row in wanted.cells.values() for name in row)):
             self.taxonomy.relation_type(name)
         for name in wanted.cells:
             self.taxonomy.category(name)
-        self.targets = targets_of(wanted, self.categories, self.relation_types, list(self.taxonomy.categories))
-        if self.targets and not any(self.targets.values()):
+        targets = targets_of(wanted, self.categories, self.relation_types, list(self.taxonomy.categories))
+        if targets and not any(targets.values()):
             raise UsageError(
                 f"profile {self.profile.name}: its targets want nothing of what is built; change `targets`"
             )
-        self._selection = Selection(wanted.diversity, wanted.embedder) if self.targets else None
-        self.course = self.growth()
-        """The newest one."""
-        self._portal: BlockingPortal | None = None
-        self._again: dict[str, int] = {}
+        return targets
 
-    # The stages, each with what it needs.
+    def _check_images(self) -> None:
+        """Raise for an image backend, options or layouts that there are not; nothing is opened."""
+        kind, _ = chosen(self.profile.images)
+        layouts: frozenset[str] = kind.layouts
+        for name in self.relation_types:
+            layout = self.taxonomy.relation_type(name).layout
+            if layouts and layout not in layouts:
+                raise UnknownName("layout", layout, layouts, where=f"relation type {name}")
+
+    def check_ready(self) -> None:
+        """Open all that a run needs, so that a missing key or package is named before anything is made."""
+        for role in self.profile.models:
+            self._clients[role]
+        _ = self.images, self.checks, self.selection
+
+    # What the stages are made with.
 
     @cached_property
-    def seeds(self) -> Seeds:
-        return Seeds(self.models, self.taxonomy, self.profile.seeds.per_call)
+    def images(self) -> Images:
+        """The image backend behind the call cache and the blobs."""
+        backend = open_backend(self.profile.images, Tools(self.store, self.models, self.taxonomy.policy))
+        return Images(backend, self.store, lambda call: self.ledger.note(call.id, call.cost))
 
     @cached_property
-    def decompose(self) -> Decompose:
-        return Decompose(self.models, self.taxonomy, self._again)
+    def checks(self) -> list[Check | ModelCheck]:
+        return open_checks(self.profile.checks, self.taxonomy, self.models)
 
-    def synthesize(self, drafts: Sequence[Candidate], beside: Sequence[Candidate] = ()) -> Synthesize:
-        size = self.profile.images.width, self.profile.images.height
-        return Synthesize(self.images, self.taxonomy, size, drafts, beside)
-
-    def filter(self, peers: Sequence[Candidate]) -> Filter:
-        return Filter(self.checks, self.images, self.taxonomy, peers, self.released)
+    @cached_property
+    def selection(self) -> Selection | None:
+        """What ranks the candidates of a build with targets."""
+        wanted = self.profile.targets
+        return Selection(wanted.diversity, wanted.embedder) if self.targets else None
 
     @cached_property
     def released(self) -> tuple[Peer, ...]:
         """Candidates of the earlier releases that the profile names; raises UsageError or ReleaseError."""
         return released_peers(self.store, self.name, self.profile.release.earlier)
-
-    @cached_property
-    def review_export(self) -> ReviewExport:
-        return ReviewExport(self._selection)
-
-    def review_import(self, items: Sequence[ReviewItem]) -> ReviewImport:
-        return ReviewImport(items, self.decisions_on(items), self.profile.review.reviewers, self.targets)
-
-    @cached_property
-    def publish(self) -> Publish:
-        return Publish(self.store, self.name, self.images, self.profile.release, self.made_with)
 
     @cached_property
     def decisions(self) -> DecisionLog:
@@ -181,12 +133,71 @@ class Build:
     def made_with(self) -> MadeWith:
         return describe(self.profile, self.taxonomy, self.prompts)
 
+    @property
+    def note(self) -> BuildNote:
+        """What build.json is to say."""
+        return BuildNote(
+            build=self.name,
+            order=self.order.model_copy(update={"retry_dead": False}),
+            profile=self.profile,
+            risk_categories=tuple(self.categories),
+            relation_types={n: self.taxonomy.relation_type(n).family for n in self.relation_types},
+            targets=tuple((*cell, count) for cell, count in self.targets.items()),
+            made_with=self.made_with,
+        )
+
+    # The stages, and the two steps that see a whole pass.
+
+    @cached_property
+    def seeds(self) -> Seeds:
+        return Seeds(self.models, self.taxonomy, self.profile.seeds.per_call)
+
+    @cached_property
+    def decompose(self) -> Decompose:
+        return Decompose(self.models, self.taxonomy, self.order.retry_dead)
+
+    @cached_property
+    def synthesize(self) -> Synthesize:
+        size = self.profile.images.width, self.profile.images.height
+        return Synthesize(self.images, self.taxonomy, size)
+
+    @cached_property
+    def filter(self) -> Filter:
+        return Filter(self.checks, self.images, self.taxonomy, ())
+
+    @cached_property
+    def review_export(self) -> ReviewExport:
+        return ReviewExport(self.selection)
+
+    def review_import(self, items: Sequence[ReviewItem]) -> ReviewImport:
+        return ReviewImport(items, self.decisions_on(items), self.profile.review.reviewers, self.targets)
+
+    @cached_property
+    def publish(self) -> Publish:
+        return Publish(self.store, self.name, self.images, self.profile.release, self.made_with)
+
+    def stage_of(self, name: str) -> Stage[Any, Any]:
+        """A stage whose shards may be made anywhere, by its name."""
+        stages: Mapping[str, Stage[Any, Any]] = {s.name: s for s in (self.synthesize, self.filter)}
+        return stages[name]
+
+    def allot(self, drafts: Sequence[Candidate], beside: Sequence[Candidate]) -> list[Candidate]:
+        """Give the drafts of a pass their pictures out of a stock, where the image backend has one."""
+        size = self.profile.images.width, self.profile.images.height
+        self.synthesize = Synthesize(self.images, self.taxonomy, size, drafts, beside)
+        return list(drafts)
+
+    def compare(self, pictured: Sequence[Candidate], beside: Sequence[Candidate]) -> list[Candidate]:
+        """Compare the candidates of a pass with one another and with those that passed before."""
+        self.filter = Filter(self.checks, self.images, self.taxonomy, [*beside, *pictured], self.released)
+        return list(pictured)
+
     # What goes through them.
 
     def growth(self) -> Growth:
         """The build's course from its beginning: what it writes and tries next."""
         profile = self.profile
-        self.course = Growth(
+        return Growth(
             self.categories,
             self.relation_types,
             profile.seeds,
@@ -195,146 +206,49 @@ class Build:
             profile.targets,
             self.targets,
         )
-        return self.course
 
     def turned_down(self, passed: Sequence[Candidate]) -> dict[Cell, int]:
-        """How many of these people have ever turned down, by cell; simulated reviewers' words are not made up for."""
+        """Count those of `passed` that people have ever turned down, by cell; simulated rejections do not count."""
         if not self.targets or self.profile.review.mode == "simulated":
             return {}
         refused = turned_down(self.decisions.read(), self.profile.review.reviewers)
         return Counter(c.cell for c in passed if (c.id, c.revision) in refused)
 
     def in_order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The build's order: relation type by relation type, so that a changed one moves few shards."""
+        """Sort into the build's order: relation type by relation type, so that a changed one moves few shards."""
         rank = {name: place for place, name in enumerate(self.relation_types)}
         return sorted(candidates, key=lambda c: (rank[c.relation_type], c.risk_category, c.id))
 
     def decisions_on(self, items: Sequence[ReviewItem]) -> list[Decision]:
-        """What reviewers said so far, or what the simulated ones say."""
+        """Reviewers' decisions so far, or those of the simulated ones."""
         review = self.profile.review
         return simulate(items, review.reviewers) if review.mode == "simulated" else self.decisions.read()
 
-    # Shards.
 
-    def shards(self, stage: Stage[In, Out], round: int, records: Sequence[In]) -> list[Work]:
-        """The pass of a stage cut into shards; stages that see the whole build at once get one."""
-        if stage.name == "seeds":
-            cuts = [[record] for record in records]
-        elif stage.name in ROUND_STAGES:
-            size = self.profile.limits.shard_size
-            cuts = [list(records[start : start + size]) for start in range(0, len(records), size)]
-        else:
-            cuts = [list(records)]
-        return [Work(stage, round, n, cut) for n, cut in enumerate(cuts)]
+class _Clients(Mapping[str, TextModel]):
+    """The text models by role, opened when the first of them is asked: looking at a build takes no key."""
 
-    def finished(self, work: Work) -> list[Any] | None:
-        """The records of a shard that is there and still true; None if it has to be made."""
-        shard = self.store.read_shard(self.name, work.stage.name, work.round, work.n, work.stage.returns)
-        if shard is None or shard.key != work.key:
-            return None
-        if self.order.retry_dead and work.stage.name == decompose.Decompose.name:
-            dead = [c for c in shard.records if c.problem is not None]
-            self._again |= {c.id: c.sample + len(c.calls) for c in dead}
-            if dead:
-                return None
-        return shard.records if work.stage.intact(shard.records) else None
+    def __init__(self, profile: Profile, store: Store) -> None:
+        self._profile = profile
+        self._store = store
 
-    def account(self, records: Sequence[Any]) -> None:
-        """Count the calls of finished records towards the budget."""
-        for record in records:
-            judged = [call for verdict in getattr(record, "verdicts", ()) for call in verdict.calls]
-            for call in (*getattr(record, "calls", ()), *judged):
-                self.ledger.note(call.id, call.cost)
+    @cached_property
+    def _opened(self) -> dict[str, TextModel]:
+        return open_models(self._profile.models, self._store)
 
-    def run(self, work: Work) -> list[Any]:
-        """Make one shard and keep it."""
-        assert self._portal is not None, "shards run inside `with build.working()`"
-        records = self._portal.call(work.stage.run, work.records)
-        shard = Shard(work.stage.key(work.records), records)  # a check may have found out that it cannot judge
-        self.store.write_shard(self.name, work.stage.name, work.round, work.n, shard)
-        return records
+    def __getitem__(self, role: str) -> TextModel:
+        return self._opened[role]
 
-    @contextmanager
-    def working(self) -> Generator[None]:
-        """Hold the build, note what it is made with, and run the event loop that all its shards share.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._profile.models)
 
-        One loop for all shards, so that connections, limits and running calls are shared too.
-        """
-        with build_lock(self.store.files, self.name), start_blocking_portal() as portal:
-            self._portal = portal
-            note = {
-                "build": self.name,
-                "order": self.order.model_dump(mode="json", exclude={"retry_dead"}),
-                "profile": self.profile.model_dump(mode="json"),
-                "risk_categories": self.categories,
-                "relation_types": {n: self.taxonomy.relation_type(n).family for n in self.relation_types},
-                "targets": [[*cell, count] for cell, count in self.targets.items()],
-                "made_with": self.made_with.model_dump(mode="json"),
-            }
-            if self.store.read_json(f"builds/{self.name}/build.json") != note:
-                self.store.write_json(f"builds/{self.name}/build.json", note)
-            try:
-                yield
-            finally:
-                portal.call(self.images.close)
-                self._portal = None
-
-    def finish(self, outcome: Outcome) -> None:
-        """Forget the passes that an earlier, longer run of this build left behind."""
-        self.store.keep_rounds(self.name, ("seeds",), last=outcome.writings - 1)
-        self.store.keep_rounds(self.name, ROUND_STAGES, last=outcome.rounds)
+    def __len__(self) -> int:
+        return len(self._profile.models)
 
 
-class Pass:
-    """One pass of a stage over its records: which shards are finished, which are missing, and how far it is."""
-
-    def __init__(self, build: Build, stage: Stage[In, Out], records: Sequence[In], round: int) -> None:
-        works = build.shards(stage, round, records)
-        build.store.keep_shards(build.name, stage.name, round, len(works))
-        found = {work.n: build.finished(work) for work in works}
-        self._results = {n: result for n, result in found.items() if result is not None}
-        self.missing = [work for work in works if work.n not in self._results]
-        build.account(self.records())
-        self._step = Step(stage.name, round, 0, len(records))
-        self._tell(sum(len(work.records) for work in works if work.n in self._results))
-
-    def done(self, work: Work, records: list[Any]) -> None:
-        """Note a shard that was made."""
-        self._results[work.n] = records
-        self._tell(len(work.records))
-
-    def records(self) -> list[Any]:
-        """The records of all shards, in order."""
-        return [record for n in sorted(self._results) for record in self._results[n]]
-
-    def _tell(self, more: int) -> None:
-        self._step = replace(self._step, done=self._step.done + more)
-        report(self._step)
-
-
-class Unfinished(Exception):
-    """Raised by `only_finished` at the first pass of a stage that is not finished."""
-
-    def __init__(self, stage: str, round: int, records: Sequence[Any], missing: Sequence[Work]) -> None:
-        super().__init__(stage)
-        self.stage = stage
-        self.round = round
-        self.records = records
-        self.missing = missing
-
-
-def only_finished(build: Build, stage: Stage[In, Out], records: Sequence[In], round: int = 0) -> list[Out]:
-    """The records of a pass that is finished; raises Unfinished, and makes nothing, if it is not."""
-    works = build.shards(stage, round, records)
-    found = [(work, build.finished(work)) for work in works]
-    if missing := [work for work, result in found if result is None]:
-        raise Unfinished(stage.name, round, records, missing)
-    return [record for _, result in found for record in result or ()]
-
-
-def open_build(order: BuildOrder) -> Build:
-    """Put a build together; raises UsageError for what the user got wrong."""
-    return Build(order)
+def open_context(order: BuildOrder) -> Context:
+    """Open a build; raises UsageError for what the user got wrong."""
+    return Context(order)
 
 
 def _check_roles(profile: Profile) -> None:
@@ -342,6 +256,8 @@ def _check_roles(profile: Profile) -> None:
     for role, choice in profile.models.items():
         if role not in ROLES and role != ILLUSTRATOR and not role.startswith(REFERENCE):
             raise UnknownName("role", role, [*ROLES, ILLUSTRATOR, REFERENCE], where=f"profile {profile.name}")
+        if choice.backend not in TEXT_MODELS:
+            raise UnknownName("text model backend", choice.backend, TEXT_MODELS, where=f"model of role {role}")
         if profile.limits.cost is not None and choice.prices is None and choice.backend != "offline":
             raise UsageError(
                 f"profile {profile.name}: --max-cost needs the prices of every model, and {role!r} has none; "

@@ -17,9 +17,9 @@ from mirsb_build.images import Made
 from mirsb_build.views.contact_sheet import Tile, sheet
 from mirsb_build.llm import offline
 from mirsb_build.records import Candidate, Image, ImageSpec, Origin, Picture, Record, SeedQuery
-from mirsb_build.build.context import Build
+from mirsb_build.build.context import Context
 from mirsb_build.store import build_lock
-from mirsb_build.views import History
+from mirsb_build.history import History
 
 SKETCHED = "the relation type's sketches, because the build has no drafts of it yet"
 DRAFTED = "the build's own drafts"
@@ -59,7 +59,7 @@ class Preview(Record):
         return math.fsum(picture.cost for picture in self.pictures)
 
 
-def preview(build: Build, relation_type: str, count: int, to: Path | None = None) -> Preview:
+def preview(build: Context, relation_type: str, count: int, to: Path | None = None) -> Preview:
     """Draw `count` pictures of a relation type (fewer where there are no more drafts) and write their sheet.
 
     Raises UnknownName for the relation type, ModelError or BudgetReached when no more can be drawn, BuildLocked while
@@ -73,7 +73,8 @@ def preview(build: Build, relation_type: str, count: int, to: Path | None = None
             f"build {build.name}: there is nothing to draw for {name}; check its sketches or the categories"
         )
     # With all that the build has drafted: a backend with a stock chooses for all of it at once, as the build will.
-    stage = build.synthesize(known if words == DRAFTED else drafts)
+    build.allot(known if words == DRAFTED else drafts, beside=())
+    stage = build.synthesize
     if known:
         for call in History(build.store, build.name).calls():
             build.ledger.note(call.id, call.cost)
@@ -94,7 +95,7 @@ def preview(build: Build, relation_type: str, count: int, to: Path | None = None
     )
 
 
-async def _render(build: Build, specs: Sequence[ImageSpec]) -> list[Made]:
+async def _render(build: Context, specs: Sequence[ImageSpec]) -> list[Made]:
     try:
         return await build.images.render(specs)
     finally:
@@ -104,7 +105,7 @@ async def _render(build: Build, specs: Sequence[ImageSpec]) -> list[Made]:
 # Which words.
 
 
-def _known(build: Build) -> list[Candidate]:
+def _known(build: Context) -> list[Candidate]:
     """The newest draft of every candidate that the build has, in the build's order."""
     newest: dict[str, Candidate] = {}
     for round in build.store.rounds(build.name, "decompose"):
@@ -115,7 +116,7 @@ def _known(build: Build) -> list[Candidate]:
     )
 
 
-def _drafts(build: Build, known: Sequence[Candidate], relation_type: str, count: int) -> tuple[list[Candidate], str]:
+def _drafts(build: Context, known: Sequence[Candidate], relation_type: str, count: int) -> tuple[list[Candidate], str]:
     """Candidates to draw, one risk category after the other in turn, and where their words are from."""
     drafted = [draft for draft in known if draft.relation_type == relation_type and draft.alive]
     if allowed := [draft for draft in drafted if _may_be_drawn(build, draft)]:
@@ -124,7 +125,7 @@ def _drafts(build: Build, known: Sequence[Candidate], relation_type: str, count:
     return sketched, SKETCHED
 
 
-def _sketched(build: Build, relation_type: str, count: int) -> list[Candidate]:
+def _sketched(build: Context, relation_type: str, count: int) -> list[Candidate]:
     """What the offline grammar makes of its own seed queries: the first drafts of a build that is written by it."""
     relation = build.taxonomy.relation_type(relation_type)
     wanted = 1 + math.ceil(count / len(build.categories))
@@ -144,13 +145,13 @@ def _sketched(build: Build, relation_type: str, count: int) -> list[Candidate]:
     return drafts
 
 
-def _may_be_drawn(build: Build, draft: Candidate) -> bool:
+def _may_be_drawn(build: Context, draft: Candidate) -> bool:
     """Whether the policy lets every picture of it through."""
     words = [" ".join([picture.description, *picture.keywords]) for picture in draft.pictures]
     return bool(words) and not any(build.taxonomy.policy.screen(text, "image") for text in words)
 
 
-def _in_turn(build: Build, drafts: Sequence[Candidate]) -> list[Candidate]:
+def _in_turn(build: Context, drafts: Sequence[Candidate]) -> list[Candidate]:
     """One of each risk category, then another of each, in the build's order."""
     groups = [[d for d in build.in_order(drafts) if d.risk_category == name] for name in build.categories]
     return [draft for draft in chain.from_iterable(zip_longest(*groups)) if draft is not None]
@@ -159,7 +160,7 @@ def _in_turn(build: Build, drafts: Sequence[Candidate]) -> list[Candidate]:
 # What came of them.
 
 
-def _told(build: Build, draft: Candidate, made: Made) -> Previewed:
+def _told(build: Context, draft: Candidate, made: Made) -> Previewed:
     result = made.result
     kept = build.store.get_call(build.images.key(result.spec)) or {}
     return Previewed(
@@ -173,7 +174,7 @@ def _told(build: Build, draft: Candidate, made: Made) -> Previewed:
     )
 
 
-def _sheet(build: Build, relation_type: str, words: str, told: Sequence[Previewed], made: Sequence[Made]) -> bytes:
+def _sheet(build: Context, relation_type: str, words: str, told: Sequence[Previewed], made: Sequence[Made]) -> bytes:
     tiles = [
         Tile(
             picture=build.images.read(one.result) if isinstance(one.result, Image) else None,
@@ -187,7 +188,7 @@ def _sheet(build: Build, relation_type: str, words: str, told: Sequence[Previewe
     return sheet(f"{relation_type}, build {build.name}", subtitle, tiles)
 
 
-def _write(build: Build, name: str, page: bytes, to: Path | None) -> str:
+def _write(build: Context, name: str, page: bytes, to: Path | None) -> str:
     if to is None:
         build.store.files.write(name, page)
         return f"{build.store.url.rstrip('/')}/{name}"

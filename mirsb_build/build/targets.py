@@ -60,11 +60,11 @@ class Yields:
 class Growth:
     """What a build writes and tries next: all it has, or, with targets, what its short cells need.
 
-    `orders` says which seed queries to write, `next_round` which candidates go into the next round; `written` and
-    `judged` take what came of it. The same answers give the same questions, so that a build that was stopped goes on
+    `orders` says which seed queries to write, `next_round` which candidates go into the next round; `add_seeds` and
+    `add_judged` take what came of it. The same answers give the same questions, so that a build that was stopped goes on
     where it was. With targets, a cell that is short gets as many new candidates as its measured yield asks for, beside
     those still open; it gets no more once it has its instances, or `tries` candidates for each, or when the build has
-    `limit` candidates or the seed writer brings nothing new. `refuse` takes what reviewers turned down, which is made
+    `limit` candidates or the seed writer brings nothing new. `raise_targets` takes what reviewers turned down, which is made
     up for once all cells have what was wanted at first.
     """
 
@@ -100,14 +100,14 @@ class Growth:
 
     # What came of it.
 
-    def written(self, batches: Sequence[SeedBatch]) -> None:
+    def add_seeds(self, batches: Sequence[SeedBatch]) -> None:
         """Take in the seed queries of one pass; a category that brought fewer than ordered brings no more."""
         for batch in batches:
             self._seeds[batch.risk_category] += batch.seeds
             if len(batch.seeds) < batch.wanted:
                 self._dry.add(batch.risk_category)
 
-    def judged(self, candidates: Sequence[Candidate]) -> None:
+    def add_judged(self, candidates: Sequence[Candidate]) -> None:
         """Take in the candidates of one round."""
         for candidate in candidates:
             self._yields.note(candidate)
@@ -116,7 +116,7 @@ class Growth:
                 self._open.setdefault(candidate.cell, []).append(candidate)
         self.passed += [c for c in candidates if c.passed]
 
-    def refuse(self, refused: Mapping[Cell, int]) -> bool:
+    def raise_targets(self, refused: Mapping[Cell, int]) -> bool:
         """Have made up for so many in all that reviewers turned down; False where that changes nothing."""
         targets = {cell: first + refused.get(cell, 0) if first else 0 for cell, first in self._first_targets.items()}
         more = any(targets[cell] > self._targets[cell] for cell in targets)

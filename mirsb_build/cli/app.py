@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mirsb_build.cli import build, images, inspect, publish, review, taxonomy
+from mirsb_build.cli.interrupts import STOPPED
 from mirsb_build.errors import MirsbError
 
 app = typer.Typer(
@@ -52,8 +53,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; nothing is lost
     except KeyboardInterrupt:
-        print("mirsb: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        print(STOPPED, file=sys.stderr, flush=True)
+        os._exit(130)  # threads that are still at work would keep it waiting
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

@@ -34,10 +34,10 @@ def preview(
     as_json: options.Json = False,
 ) -> None:
     """Draw a few pictures of a relation type on a contact sheet; the build finds them in the cache."""
-    from mirsb_build.build.context import open_build
+    from mirsb_build.build.context import open_context
     from mirsb_build.build.preview import preview as preview_of
     from mirsb_build.cli import render as show
 
     changed = options.settings_of(settings, seeds_per_category, category, None, limit, None, max_cost, max_calls)
-    result = preview_of(open_build(options.order_of(build, profile, store, changed)), relation, count, to)
+    result = preview_of(open_context(options.order_of(build, profile, store, changed)), relation, count, to)
     show.json_of(result) if as_json else show.preview(result)

@@ -19,11 +19,10 @@ def status(
     """Show the funnel of a build, per round, check and cell; or a line for every build."""
     from mirsb_build.cli import render as show
     from mirsb_build.store import Store
-    from mirsb_build.views import History, funnel
 
     opened = Store(store)
     if build is not None:
-        result = funnel(History(opened, build))
+        result = read_funnel(opened, build)
         names = dict.fromkeys(count.check for count in result.checks)
         if check is not None and check not in names:
             raise UnknownName("check", check, names, where=f"build {build}")
@@ -34,7 +33,7 @@ def status(
         return
     if check is not None:
         raise UsageError("--check wants the name of a build too")
-    results = [funnel(History(opened, name)) for name in opened.builds()]
+    results = [read_funnel(opened, name) for name in opened.builds()]
     show.json_list(results) if as_json else show.builds(results, store)
 
 
@@ -52,7 +51,7 @@ def audit(
 
     if format not in ("text", "json", "prov"):
         raise UnknownName("format", format, ("text", "json", "prov"))
-    history = views.History(Store(store), build)
+    history = History(Store(store), build)
     candidate = views.find(history, instance) if instance else None
     if verify:
         result = views.verify(history, candidate)

@@ -12,7 +12,7 @@ from mirsb_build import DEFAULT_STORE
 from mirsb_build.errors import UnknownName
 
 if TYPE_CHECKING:
-    from mirsb_build.build.context import Build
+    from mirsb_build.build.context import Context
     from mirsb_build.records import BuildOrder
 
 BuildName = Annotated[str, typer.Argument(help="Name of the build.", show_default=False)]
@@ -40,6 +40,7 @@ MaxCalls = Annotated[int | None, typer.Option("--max-calls", help="Stop before t
 RetryDead = Annotated[
     bool, typer.Option("--retry-dead", help="Ask again for candidates whose replies stayed unusable.")
 ]
+Prefect = Annotated[bool, typer.Option("--prefect", help="Run it as a flow that Prefect's server shows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 STORE = DEFAULT_STORE
@@ -77,9 +78,9 @@ def order_of(build: str, profile: str, store: str, settings: tuple[str, ...]) ->
     return BuildOrder(build=build, profile=profile, store=store, settings=settings)
 
 
-def reopened(build: str, store: str) -> Build:
+def reopened(build: str, store: str) -> Context:
     """A build as it was last run; raises UnknownName if it never was."""
-    from mirsb_build.build.context import open_build
+    from mirsb_build.build.context import open_context
     from mirsb_build.records import BuildOrder
     from mirsb_build.store import Store
 
@@ -87,4 +88,4 @@ def reopened(build: str, store: str) -> Build:
     note = opened.read_json(f"builds/{build}/build.json")
     if note is None:
         raise UnknownName("build", build, opened.builds(), where=f"store {store}")
-    return open_build(BuildOrder.model_validate({**note["order"], "store": store}))
+    return open_context(BuildOrder.model_validate({**note["order"], "store": store}))

@@ -26,9 +26,9 @@ def publish(
 ) -> None:
     """Copy a release to a folder, or push it to a Hub as a private, gated data set."""
     from mirsb_build.cli import render as show
+    from mirsb_build.history import History
     from mirsb_build.release import Releases
     from mirsb_build.store import Store
-    from mirsb_build.views import History
 
     if (to is None) == (repo is None):
         raise UsageError("give either --to FOLDER or --repo ORG/NAME")

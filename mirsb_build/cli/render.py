@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mirsb_build.build.context import Build
+from mirsb_build.build.context import Context
 from mirsb_build.build.doctor import Examined
 from mirsb_build.build.plan import Plan
 from mirsb_build.build.preview import Preview
@@ -369,7 +369,7 @@ def verification(result: Verification) -> None:
     console.print(f"{result.build}: {result.hashes - len(result.findings)} of {result.hashes} hashes hold")
 
 
-def taxonomy(opened: Build, as_json: bool) -> None:
+def taxonomy(opened: Context, as_json: bool) -> None:
     """What a profile builds on."""
     known = opened.taxonomy
     if as_json:

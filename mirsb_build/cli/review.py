@@ -55,10 +55,10 @@ def import_(
 ) -> None:
     """Take in reviewers' decisions; all of a file or nothing of it."""
     from mirsb_build.cli import render as show
+    from mirsb_build.history import History
     from mirsb_build.records import BuildOrder, ReviewItem
     from mirsb_build.review import DecisionLog, match_decisions, outcomes, read_decisions
     from mirsb_build.store import Store, build_lock
-    from mirsb_build.views import History
 
     opened = Store(store)
     history = History(opened, build)  # an unknown build is named as such

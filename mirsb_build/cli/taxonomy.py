@@ -19,11 +19,11 @@ def taxonomy() -> None:
 @app.command("check")
 def check(profile: options.ProfileName = "offline", as_json: options.Json = False) -> None:
     """Load everything that a profile builds on, and say what is there or what is wrong, with file and line."""
-    from mirsb_build.build.context import open_build
+    from mirsb_build.build.context import open_context
     from mirsb_build.cli import render as show
     from mirsb_build.records import BuildOrder
 
-    opened = open_build(BuildOrder(build="check", profile=profile, store="memory://"))
+    opened = open_context(BuildOrder(build="check", profile=profile, store="memory://"))
     show.taxonomy(opened, as_json)
 
 

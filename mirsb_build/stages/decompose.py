@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mirsb_build.config.reply_schemas import Decomposition
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.llm import Models
+from mirsb_build.ports import Answer
 from mirsb_build.records import Candidate, Exclusion, Picture, content_hash
 from mirsb_build.runtime.gather import all_of
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, in_shards_of
+from mirsb_build.stages.estimate import Estimate, RoleCalls, tokens_of
 
 ROLE = "revisor"
+REPLY_TOKENS = 400
+"""Tokens that a reply is expected to take."""
 
 
 def prompt_name(relation_type: str) -> str:
@@ -33,11 +37,18 @@ class Decompose(Stage[Candidate, Candidate]):
     returns = Candidate
     version = "1"
 
-    def __init__(self, models: Models, taxonomy: Taxonomy, again: Mapping[str, int] | None = None) -> None:
-        """`again` maps the ids of candidates that are retried to the first sample that was not asked for yet."""
+    def __init__(self, models: Models, taxonomy: Taxonomy, retry_dead: bool = False) -> None:
+        """With `retry_dead`, candidates whose replies stayed unusable are asked about once more."""
         self._models = models
         self._taxonomy = taxonomy
-        self._again: Mapping[str, int] = {} if again is None else again
+        self._retry_dead = retry_dead
+
+    def cut(self, records: Sequence[Candidate], size: int) -> list[Sequence[Candidate]]:
+        return in_shards_of(size, records)
+
+    def intact(self, results: Sequence[Candidate]) -> bool:
+        """Whether nothing is to be asked again."""
+        return not (self._retry_dead and any(candidate.problem for candidate in results))
 
     def key(self, records: Sequence[Candidate]) -> str:
         relation_types = sorted({r.relation_type for r in records})
@@ -71,15 +82,28 @@ class Decompose(Stage[Candidate, Candidate]):
             "policy": self._taxonomy.policy.rules,
         }
 
-    async def _rewrite(self, candidate: Candidate) -> Candidate:
-        answer = await self._models.ask(
-            ROLE,
-            prompt_name(candidate.relation_type),
-            self.variables(candidate),
-            Decomposition,
-            self._screen,
-            sample=self._again.get(candidate.id, 0),
+    def estimate(self, records: Sequence[Candidate]) -> Estimate:
+        asked = [
+            self._models.request(ROLE, prompt_name(c.relation_type), self.variables(c)) for c in records if c.alive
+        ]
+        new = [request for request in asked if not self._models.is_cached(request)]
+        calls = RoleCalls(
+            role=ROLE,
+            calls=len(new),
+            cached=len(asked) - len(new),
+            prompt_tokens=tokens_of(new),
+            reply_tokens=REPLY_TOKENS,
+            batchable=True,
         )
+        return Estimate(by_role=(calls,))
+
+    async def _rewrite(self, candidate: Candidate) -> Candidate:
+        sample, known = 0, self._is_known(candidate, 0)
+        answer = await self._ask(candidate, sample)
+        while self._retry_dead and answer.problem and known:  # until a sample is asked for that never was
+            sample += len(answer.calls)
+            known = self._is_known(candidate, sample)
+            answer = await self._ask(candidate, sample)
         reply = answer.reply
         return Candidate(
             id=candidate.id,
@@ -93,11 +117,20 @@ class Decompose(Stage[Candidate, Candidate]):
                 Picture(description=p.description, keywords=tuple(p.keywords))
                 for p in (reply.pictures if reply else ())
             ),
-            sample=self._again.get(candidate.id, 0),
+            sample=sample,
             calls=answer.calls,
             problem=answer.problem,
             excluded=next(iter(answer.exclusions), None),
         )
+
+    def _is_known(self, candidate: Candidate, sample: int) -> bool:
+        """Whether a sample of the reply was asked for before."""
+        prompt, variables = prompt_name(candidate.relation_type), self.variables(candidate)
+        return self._retry_dead and self._models.is_cached(self._models.request(ROLE, prompt, variables, sample))
+
+    async def _ask(self, candidate: Candidate, sample: int) -> Answer[Decomposition]:
+        prompt, variables = prompt_name(candidate.relation_type), self.variables(candidate)
+        return await self._models.ask(ROLE, prompt, variables, Decomposition, self._screen, sample=sample)
 
     def _screen(self, reply: Decomposition) -> tuple[Decomposition | None, tuple[Exclusion, ...]]:
         """Nothing of a reply stays when any of it hits the policy."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from anyio import CapacityLimiter, to_thread
@@ -15,8 +16,13 @@ from mirsb_build.images import Images
 from mirsb_build.ports import BatchCheck, Case, Check, CostlyCheck, Evidence, ModelCheck, Peer, Peers, Pixels
 from mirsb_build.records import Candidate, Verdict, content_hash
 from mirsb_build.runtime.gather import all_of
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, in_shards_of
+from mirsb_build.stages.estimate import Estimate, RoleCalls
 
+JUDGED_TOKENS, SHOWN_TOKENS = 1200, 700
+"""Tokens of a question about a candidate that has been made, and of each image with it (of 1024 x 1024, roughly)."""
+VERDICT_TOKENS = 250
+"""Tokens that a judge's or reference model's reply is expected to take."""
 AT_ONCE = 8
 """Candidates whose images are decoded at a time: some thirty pictures, 100 MB of them at 1024 x 1024."""
 
@@ -56,6 +62,9 @@ class Filter(Stage[Candidate, Candidate]):
         self._peers = Peers(peers, released)
         self._threads: CapacityLimiter | None = None
 
+    def cut(self, records: Sequence[Candidate], size: int) -> list[Sequence[Candidate]]:
+        return in_shards_of(size, records)
+
     def key(self, records: Sequence[Candidate]) -> str:
         return content_hash(
             self.name,
@@ -76,6 +85,22 @@ class Filter(Stage[Candidate, Candidate]):
         for start in range(0, len(alive), AT_ONCE):
             judged |= await to_thread.run_sync(self._judged, alive[start : start + AT_ONCE], limiter=self._threads)
         return await all_of([self._asked_about(judged.get(c.id, c)) for c in records])
+
+    def estimate(self, records: Sequence[Candidate]) -> Estimate:
+        """Calls of the checks that ask models, as if all these candidates came to them."""
+        asked: Counter[str] = Counter()
+        tokens: Counter[str] = Counter()
+        for candidate in records:
+            pictures = len(candidate.pictures)
+            for check in self._model_checks:
+                for role, calls in check.calls(pictures).items():
+                    asked[role] += calls
+                    tokens[role] += calls * (JUDGED_TOKENS + pictures * SHOWN_TOKENS)
+        calls = [
+            RoleCalls(role=role, calls=asked[role], prompt_tokens=tokens[role], reply_tokens=VERDICT_TOKENS)
+            for role in asked
+        ]
+        return Estimate(by_role=tuple(calls))
 
     def _judged(self, candidates: Sequence[Candidate]) -> dict[str, Candidate]:
         """The candidates by id, with the verdicts of all checks that ask no models."""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, zip_longest
+from math import ceil
 
 from mirsb_build.config.reply_schemas import SeedList
 from mirsb_build.config.taxonomy import RiskCategory, Taxonomy
 from mirsb_build.llm import Models
 from mirsb_build.records import Exclusion, ModelCall, Origin, SeedBatch, SeedOrder, SeedQuery, content_hash
 from mirsb_build.runtime.gather import all_of
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, in_shards_of
+from mirsb_build.stages.estimate import Estimate, RoleCalls, tokens_of
 
 ROLE = "seed_writer"
 PROMPT = "seeds"
+REPLY_TOKENS = 600
+"""Tokens that a reply is expected to take."""
 FRUITLESS_CALLS = 3
 """A category ends short when so many calls in a row bring no new seed."""
 
@@ -35,6 +39,10 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
         self._models = models
         self._taxonomy = taxonomy
         self._per_call = per_call
+
+    def cut(self, records: Sequence[SeedOrder], size: int) -> list[Sequence[SeedOrder]]:
+        """A shard an order, that is a risk category."""
+        return in_shards_of(1, records)
 
     def key(self, records: Sequence[SeedOrder]) -> str:
         return content_hash(
@@ -84,6 +92,39 @@ class Seeds(Stage[SeedOrder, SeedBatch]):
             calls=tuple(calls),
             exclusions=tuple(exclusions),
         )
+
+    def estimate(self, records: Sequence[SeedOrder]) -> Estimate:
+        """Calls are followed as far as the cache has them; after that, `per_call` new seeds a call are expected."""
+        found = [self._estimate(order) for order in records]
+        return Estimate(
+            by_role=(
+                RoleCalls(
+                    role=ROLE,
+                    calls=sum(one.calls for one in found),
+                    cached=sum(one.cached for one in found),
+                    prompt_tokens=sum(one.prompt_tokens for one in found),
+                    reply_tokens=REPLY_TOKENS,
+                    batchable=True,
+                ),
+            )
+        )
+
+    def _estimate(self, order: SeedOrder) -> RoleCalls:
+        category = self._taxonomy.category(order.risk_category)
+        written: list[str] = []
+        answered = fruitless = 0
+        while True:
+            known = [*order.known, *written]
+            request = self._models.request(ROLE, PROMPT, self.variables(category, known), sample=fruitless)
+            reply = self._models.recall(request, SeedList) if len(written) < order.count else None
+            if reply is None:
+                break
+            answered += 1
+            new = self.new_seeds(category, reply, known, Origin(kind="model", name=request.model))
+            written += [seed.text for seed in new]
+            fruitless = 0 if new else fruitless + 1
+        needed = ceil(max(0, order.count - len(written)) / self._per_call)
+        return RoleCalls(role=ROLE, calls=needed, cached=answered, prompt_tokens=needed * tokens_of([request]))
 
     def new_seeds(
         self, category: RiskCategory, reply: SeedList | None, known: Sequence[str], origin: Origin

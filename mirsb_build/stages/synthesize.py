@@ -10,7 +10,13 @@ from anyio import to_thread
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.images import Images, Made
 from mirsb_build.records import Candidate, Exclusion, Image, ImageSpec, NoImage, content_hash
-from mirsb_build.stages import Stage
+from mirsb_build.stages import Stage, in_shards_of
+from mirsb_build.stages.estimate import Estimate, RoleCalls
+
+PICTURE_TOKENS = 60
+"""Tokens that a picture's words are expected to take."""
+REPLY_TOKENS = 1056
+"""Tokens of an image that has no price of its own (what gpt-image-1 counts for 1024x1024 in medium quality)."""
 
 
 class Synthesize(Stage[Candidate, Candidate]):
@@ -45,6 +51,9 @@ class Synthesize(Stage[Candidate, Candidate]):
         self._allotted: dict[str, ImageSpec] | None = None
         self._allotting = threading.Lock()
 
+    def cut(self, records: Sequence[Candidate], size: int) -> list[Sequence[Candidate]]:
+        return in_shards_of(size, records)
+
     def key(self, records: Sequence[Candidate]) -> str:
         return content_hash(
             self.name,
@@ -64,6 +73,15 @@ class Synthesize(Stage[Candidate, Candidate]):
         specs = await to_thread.run_sync(lambda: [self.specs(candidate) for candidate in records])
         made = iter(await self._images.render([spec for group in specs for spec in group]))
         return [self._illustrated(c, [next(made) for _ in group]) for c, group in zip(records, specs, strict=True)]
+
+    def estimate(self, records: Sequence[Candidate]) -> Estimate:
+        """Images that are not in the cache; where they are model calls, those (none asked again as blank)."""
+        images = sum(not self._images.is_cached(spec) for one in records for spec in self.specs(one))
+        if not self._images.role:
+            return Estimate(images=images)
+        tokens = images * PICTURE_TOKENS
+        drawn = RoleCalls(role=self._images.role, calls=images, prompt_tokens=tokens, reply_tokens=REPLY_TOKENS)
+        return Estimate(by_role=(drawn,), images=images)
 
     def specs(self, candidate: Candidate) -> list[ImageSpec]:
         """What the backend is asked for, one spec a picture; none for a candidate that is out."""

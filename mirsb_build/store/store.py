@@ -12,10 +12,13 @@ from pydantic import BaseModel
 from mirsb_build.errors import Damaged
 from mirsb_build.records import checksum
 from mirsb_build.store.files import Files
-from mirsb_build.store.shards import Shard, read_shard
+from mirsb_build.store.shards import Shard, read_head, read_shard
 
 R = TypeVar("R", bound=BaseModel)
 
+_SHARD = re.compile(r"shard-(\d{4,})\.jsonl")
+_ROUND = re.compile(r"round-(\d+)")
+"""What else lies beside, a copy that a syncing folder made for example, is not ours."""
 _ENTRY = re.compile(rb'\{"sha256": "(?P<sha256>[0-9a-f]{64})", "call": (?P<call>\{.*\})\}\n', re.DOTALL)
 
 
@@ -73,25 +76,31 @@ class Store:
     # Shards: what a stage made.
 
     @staticmethod
-    def _shard(build: str, stage: str, round: int, n: int) -> str:
-        return f"builds/{build}/{stage}/round-{round}/shard-{n:04d}.jsonl"
+    def shard_name(stage: str, round: int, n: int) -> str:
+        """Where a shard lies below its build's folder."""
+        return f"{stage}/round-{round}/shard-{n:04d}.jsonl"
+
+    def _shard(self, build: str, stage: str, round: int, n: int) -> str:
+        return f"builds/{build}/{self.shard_name(stage, round, n)}"
 
     def _shards(self, build: str, stage: str, round: int) -> list[int]:
         """Numbers of the shards that are there; a kill can leave gaps."""
         names = self.files.names(f"builds/{build}/{stage}/round-{round}")
-        return sorted(int(n.removeprefix("shard-").removesuffix(".jsonl")) for n in names if n.startswith("shard-"))
+        return sorted(int(found[1]) for n in names if (found := _SHARD.fullmatch(n)))
 
     def write_shard(self, build: str, stage: str, round: int, n: int, shard: Shard[R]) -> None:
         self.files.write(self._shard(build, stage, round, n), shard.to_bytes())
 
-    def read_shard(self, build: str, stage: str, round: int, n: int, model: type[R]) -> Shard[R] | None:
-        """The shard, or None if it is missing or damaged: either way its stage has to make it."""
+    def read_shard(
+        self, build: str, stage: str, round: int, n: int, model: type[R], key: str | None = None
+    ) -> Shard[R] | None:
+        """The shard, or None if it is missing, damaged or of another key: either way its stage has to make it."""
         name = self._shard(build, stage, round, n)
         data = self.files.read(name)
         if data is None:
             return None
         try:
-            return read_shard(data, model, name)
+            return read_shard(data, model, name) if key is None or read_head(data, name).key == key else None
         except Damaged:
             return None
 
@@ -111,7 +120,7 @@ class Store:
     def rounds(self, build: str, stage: str) -> list[int]:
         """The rounds that a stage has shards of."""
         names = self.files.names(f"builds/{build}/{stage}")
-        return sorted(int(n.removeprefix("round-")) for n in names if n.startswith("round-"))
+        return sorted(int(found[1]) for n in names if (found := _ROUND.fullmatch(n)))
 
     def records(self, build: str, stage: str, round: int, model: type[R]) -> Iterator[R]:
         """All records of a stage's round, in shard order; damaged shards are left out."""

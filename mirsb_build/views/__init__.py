@@ -4,19 +4,18 @@ They read the store; only the report page is written.
 """
 
 from mirsb_build.views.audit import Story, Verification, find, story, verify
-from mirsb_build.views.funnel import Funnel, funnel
-from mirsb_build.views.history import History
+from mirsb_build.views.funnel import Funnel, funnel, read_funnel
 from mirsb_build.views.prov import prov
 from mirsb_build.views.report import write_report
 
 __all__ = [
     "Funnel",
-    "History",
     "Story",
     "Verification",
     "find",
     "funnel",
     "prov",
+    "read_funnel",
     "story",
     "verify",
     "write_report",

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged, UnknownName, UsageError
+from mirsb_build.history import STAGES, History
 from mirsb_build.records import (
     Candidate,
     Decision,
@@ -21,7 +22,6 @@ from mirsb_build.records import (
     content_hash,
 )
 from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
-from mirsb_build.views.history import STAGES, History
 
 
 class Story(Record):
@@ -100,7 +100,7 @@ def _verify_candidate(history: History, candidate: Candidate) -> Iterator[Findin
     if seed.origin.call:
         yield from _verify_call(history, seed.origin.call, f"seed query {seed.id}")
     parent: str | None = None
-    for attempt in history.as_stored(candidate.id):
+    for attempt in history.attempts.get(candidate.id, ()):
         where = f"{name}, round {attempt.round}"
         yield _same(where, "parent", attempt.parent, parent)
         for call in (*attempt.calls, *(call for verdict in attempt.verdicts for call in verdict.calls)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+from mirsb_build.history import History, read_finish
 from mirsb_build.records import ModelCall, Record, Usage
-from mirsb_build.views.history import History
+from mirsb_build.store import Store
 
 
 class Cell(Record):
@@ -110,6 +111,12 @@ class Funnel(Record):
     cells: tuple[Cell, ...]
 
 
+def read_funnel(store: Store, build: str) -> Funnel:
+    """The funnel of a build, as its newest run left it, or counted where one is at work or was stopped."""
+    finish = read_finish(store, build)
+    return Funnel.model_validate(finish.summary) if finish else funnel(History(store, build))
+
+
 def funnel(history: History) -> Funnel:
     """Count a build."""
     states = {id: history.state(candidate) for id, candidate in history.candidates.items()}
@@ -120,7 +127,7 @@ def funnel(history: History) -> Funnel:
     attempts = [attempt for group in history.attempts.values() for attempt in group]
     return Funnel(
         build=history.build,
-        profile=history.note["profile"]["name"],
+        profile=history.note.profile.name,
         stage=history.stage,
         seeds=sum(len(batch.seeds) for batch in history.batches),
         seeds_missing=dict(history.seeds_missing),
@@ -161,7 +168,7 @@ def _checks(history: History) -> tuple[CheckCount, ...]:
         for attempt in attempts
         for v in attempt.verdicts
     )
-    names = dict.fromkeys([*history.note["profile"]["checks"], *(check for check, _, _ in verdicts)])
+    names = dict.fromkeys([*history.note.profile.checks, *(check for check, _, _ in verdicts)])
     rounds = sorted({round for _, round, _ in verdicts})
     return tuple(
         CheckCount(
@@ -244,12 +251,12 @@ def _cells(history: History, states: dict[str, str]) -> tuple[Cell, ...]:
 
 def _why(cell: Cell, tried: Counter[tuple[str, str]], history: History) -> str:
     """Why a cell has fewer instances than wanted; `tried` counts what the policy excluded too."""
-    profile = history.note["profile"]
-    limits, tries, here = profile["limits"], profile["targets"]["tries"], tried[cell.risk_category, cell.relation_type]
-    simulated = profile["review"]["mode"] == "simulated"
+    profile = history.note.profile
+    limits, tries, here = profile.limits, profile.targets.tries, tried[cell.risk_category, cell.relation_type]
+    simulated = profile.review.mode == "simulated"
     excluded = f", {here - cell.candidates} of them excluded by policy" if here > cell.candidates else ""
-    if limits["candidates"] and tried.total() >= limits["candidates"]:
-        return f"the limit of {limits['candidates']} candidates is reached"
+    if limits.candidates and tried.total() >= limits.candidates:
+        return f"the limit of {limits.candidates} candidates is reached"
     if here >= tries * ((cell.target or 0) + cell.turned_down):
         return f"{here} candidates were tried{excluded}, {tries} for each wanted instance"
     if history.seeds_missing[cell.risk_category]:
@@ -258,5 +265,5 @@ def _why(cell: Cell, tried: Counter[tuple[str, str]], history: History) -> str:
         return f"simulated reviewers rejected {cell.turned_down}"
     if cell.missing <= cell.turned_down:
         return f"reviewers turned down {cell.turned_down}; `mirsb build {history.build}` makes up for them"
-    budget = [f"{name} {limits[key]}" for key, name in (("cost", "cost"), ("calls", "calls")) if limits.get(key)]
+    budget = [f"{name} {value}" for name, value in (("cost", limits.cost), ("calls", limits.calls)) if value]
     return "the build has not got there yet" + (f" (budget: {', '.join(budget)})" if budget else "")

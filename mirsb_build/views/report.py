@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
+from mirsb_build.history import History, State
 from mirsb_build.records import Candidate, Decision, Image, ImageSource, MadeWith, Outcome, Record
 from mirsb_build.store import Store
 from mirsb_build.views.charts import (
@@ -33,7 +34,6 @@ from mirsb_build.views.charts import (
 )
 from mirsb_build.views.funnel import Funnel, funnel
 from mirsb_build.views.histograms import Histogram, histograms
-from mirsb_build.views.history import History, State
 
 SHOWN = 120
 """Instances on the contact sheet: about 350 thumbnails, 3 to 6 MB."""
@@ -105,11 +105,11 @@ class Page(Record):
     """Rule -> why it is there."""
 
 
-def write_report(store: Store, build: str) -> None:
-    """Write `builds/<build>/report.html`; raises UnknownName when there is no such build."""
-    page = page_of(History(store, build))
-    text = render(page, thumbnails(store, _images(page)))
-    store.files.write(f"builds/{build}/report.html", text.encode())
+def write_report(history: History) -> None:
+    """Write `builds/<build>/report.html`."""
+    page = page_of(history)
+    text = render(page, thumbnails(history.store, _images(page)))
+    history.store.files.write(f"builds/{history.build}/report.html", text.encode())
 
 
 def page_of(history: History) -> Page:
@@ -118,7 +118,7 @@ def page_of(history: History) -> Page:
     families = by_family(history.families)
     last = {id: attempts[-1] for id, attempts in history.attempts.items()}
     cards = [_card(history, last[id]) for id in history.candidates if id in last]
-    profile = history.note["profile"]
+    profile = history.note.profile
     return Page(
         funnel=counts,
         bars=funnel_bars(counts),
@@ -130,10 +130,10 @@ def page_of(history: History) -> Page:
         sheets=_sheets(cards, families),
         not_passed=_not_passed(cards),
         story=_story(history),
-        made_with=MadeWith.model_validate(history.note["made_with"]),
-        models={role: f"{choice['backend']}/{choice['model']}" for role, choice in sorted(profile["models"].items())},
-        settings=tuple(history.note["order"]["settings"]),
-        image_backend=profile["images"]["backend"],
+        made_with=history.note.made_with,
+        models={role: f"{choice.backend}/{choice.model}" for role, choice in sorted(profile.models.items())},
+        settings=history.note.order.settings,
+        image_backend=profile.images.backend,
         exclusions={e.rule: e.explanation for e in history.exclusions()},
     )
 

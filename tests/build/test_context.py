@@ -147,7 +147,7 @@ def same_but_for_the_order(one: dict[str, bytes], other: dict[str, bytes]) -> bo
 
 
 def _calls(build: Build) -> list[Any]:
-    from mirsb_build.views import History
+    from mirsb_build.history import History
 
     return list(History(build.store, build.name).calls())
 

@@ -12,7 +12,8 @@ from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageErro
 from mirsb_build.build.plan import plan
 from mirsb_build.records import Decision, Instance, ReviewItem
 from mirsb_build.build.context import Build, Unfinished, only_finished, open_build
-from mirsb_build.views import Funnel, History, funnel
+from mirsb_build.history import History
+from mirsb_build.views import Funnel, funnel
 from tests.factories import files_in, finish, order, run, stop_after
 
 PEOPLE = ("relation_types=[Analogy, Relevance]", "review.mode=people", "targets.per_cell=3")

@@ -17,9 +17,9 @@ from mirsb_build.checks.necessity import Grade, outcome_of, tells
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
+from mirsb_build.history import History
 from mirsb_build.records import Candidate, Verdict
 from mirsb_build.store import Store
-from mirsb_build.views import History
 from tests.checks.judges import Judges, said
 from tests.factories import files_in, finish, picture
 from tests.openai_server import KEY, Asked, Reply, serve

@@ -11,7 +11,7 @@ from mirsb_build.build.context import open_build
 from mirsb_build.checks import MODEL_CHECKS
 from mirsb_build.config.profiles import load_profile, profile_names
 from mirsb_build.errors import UsageError
-from mirsb_build.views import History
+from mirsb_build.history import History
 from tests.factories import finish, order
 from tests.openai_server import serve
 

@@ -17,9 +17,10 @@ import yaml
 
 from mirsb_build.build.context import Build, open_build
 from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
+from mirsb_build.history import History
 from mirsb_build.llm.openai import endpoint as endpoint_module
 from mirsb_build.records import BuildOrder
-from mirsb_build.views import Funnel, History, funnel, write_report
+from mirsb_build.views import Funnel, funnel, write_report
 from tests.end_to_end.program import CHECKOUT, PrefectServer, Program, all_of, error_line
 from tests.factories import SMALL, kept_in, order, run
 from tests.openai_server import Asked, Fault, Server, serve

@@ -15,9 +15,10 @@ from PIL import Image as PillowImage
 from mirsb_build.build.context import Build, open_build
 from mirsb_build.build.preview import DRAFTED, SKETCHED, Preview, preview
 from mirsb_build.errors import BudgetReached, BuildLocked, UnknownName
+from mirsb_build.history import History
 from mirsb_build.llm.openai import endpoint as endpoint_module
 from mirsb_build.store import build_lock
-from mirsb_build.views import History, verify
+from mirsb_build.views import verify
 from tests.end_to_end.program import Program, all_of, error_line, small
 from tests.factories import begun, each, order, run
 from tests.openai_server import KEY, Server, serve

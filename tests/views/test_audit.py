@@ -13,9 +13,10 @@ import pytest
 
 from mirsb_build.build.context import Build, open_build
 from mirsb_build.errors import UnknownName, UsageError
+from mirsb_build.history import History
 from mirsb_build.records import Candidate, checksum
 from mirsb_build.store import Store
-from mirsb_build.views import History, Verification, find, prov, story, verify
+from mirsb_build.views import Verification, find, prov, story, verify
 from tests.factories import decision, finish, order, run
 
 

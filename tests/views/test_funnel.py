@@ -10,8 +10,9 @@ import pytest
 from mirsb_build.build.context import Build, open_build
 from mirsb_build.build.method import seven_stages
 from mirsb_build.errors import UnknownName
+from mirsb_build.history import History
 from mirsb_build.records import Candidate
-from mirsb_build.views import Funnel, History, funnel
+from mirsb_build.views import Funnel, funnel
 from tests.factories import each, finish, order
 
 

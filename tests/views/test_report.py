@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.errors import UnknownName
+from mirsb_build.history import History
 from mirsb_build.records import (
     Candidate,
     Decision,
@@ -33,7 +34,7 @@ from mirsb_build.records import (
     content_hash,
 )
 from mirsb_build.store import Shard, Store
-from mirsb_build.views import History, funnel
+from mirsb_build.views import funnel
 from mirsb_build.views.charts import SLIVER, bar, by_family, yield_of
 from mirsb_build.views.funnel import Cell
 from mirsb_build.views.report import write_report

@@ -19,13 +19,14 @@ from mirsb_build.build.context import Build, Unfinished, only_finished, open_bui
 from mirsb_build.build.method import seven_stages
 from mirsb_build.build.plan import Plan, plan
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
+from mirsb_build.history import History
 from mirsb_build.images import Made, Tools, open_backend
 from mirsb_build.images.backends.api import MOST_PIXELS
 from mirsb_build.images.normalise import Unusable, plain
 from mirsb_build.llm.openai import endpoint as endpoint_module
 from mirsb_build.ports import ImageBackend, RenderedImage
 from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage
-from mirsb_build.views import History, funnel, prov, story, verify
+from mirsb_build.views import funnel, prov, story, verify
 from tests.factories import image_spec, order, png, run
 from tests.openai_server import KEY, Asked, Server, serve
 

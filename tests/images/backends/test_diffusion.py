@@ -24,6 +24,7 @@ from PIL import Image as PillowImage
 
 from mirsb_build.build.context import open_build
 from mirsb_build.errors import ModelError, UsageError
+from mirsb_build.history import History
 from mirsb_build.images import Images
 from mirsb_build.images.backends.diffusion import process
 from mirsb_build.images.backends.diffusion.backend import Diffusion, Job
@@ -37,7 +38,7 @@ from mirsb_build.ports import RenderedImage
 from mirsb_build.records import Image, ImageSpec
 from mirsb_build.release.dataset import credit
 from mirsb_build.store import Store
-from mirsb_build.views import History, prov, story, verify
+from mirsb_build.views import prov, story, verify
 from tests.factories import image_spec, order, run
 from tests.images.pipelines import flux, stable_diffusion, unconditional
 

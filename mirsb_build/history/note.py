@@ -1,0 +1,56 @@
+"""build.json: what was ordered, what that came to, and what the build is made with."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from mirsb_build.config.profiles import Profile
+from mirsb_build.errors import Damaged, UnknownName
+from mirsb_build.records import BuildOrder, Cell, MadeWith, Record
+from mirsb_build.store import Store
+
+
+class BuildNote(Record):
+    """A build's own note of itself; written when a run begins."""
+
+    build: str
+    order: BuildOrder
+    profile: Profile
+    """As it was resolved: file, parents and overrides."""
+    risk_categories: tuple[str, ...]
+    relation_types: dict[str, str]
+    """Relation type -> family, in the build's order."""
+    targets: tuple[tuple[str, str, int], ...] = ()
+    """Risk category, relation type, instances; empty where no target is given."""
+    made_with: MadeWith
+
+    @property
+    def target_of(self) -> dict[Cell, int]:
+        """Instances that each cell is to have."""
+        return {(category, relation): count for category, relation, count in self.targets}
+
+
+def note_file(build: str) -> str:
+    """Where the note lies in the store."""
+    return f"builds/{build}/build.json"
+
+
+def read_note(store: Store, build: str) -> BuildNote:
+    """The note of a build; raises UnknownName where there is no such build, Damaged where it cannot be read."""
+    data = store.files.read(note_file(build))
+    if data is None:
+        raise UnknownName("build", build, store.builds(), where=f"store {store.url}")
+    try:
+        return BuildNote.model_validate_json(data)
+    except ValidationError as error:
+        raise Damaged(
+            f"build {build}: its build.json cannot be read; run `mirsb build {build}` with the options that it was "
+            "built with, which writes it anew"
+        ) from error
+
+
+def write_note(store: Store, note: BuildNote) -> None:
+    """Write the note, unless it says the same already."""
+    data = (note.model_dump_json(indent=2) + "\n").encode()
+    if store.files.read(note_file(note.build)) != data:
+        store.files.write(note_file(note.build), data)
