@@ -1,0 +1,1 @@
+"""Builds: put together, run shard by shard, planned and looked over."""
