@@ -9,12 +9,13 @@ from pydantic import Field, field_validator
 
 from mirsb_build.checks.missing import abstention
 from mirsb_build.checks.nudity import DETECTORS, Detector, Seen
-from mirsb_build.checks.shown import Shown, in_colours, named, shown
+from mirsb_build.checks.shown import Shown, named, shown
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Case, Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict, checksum
 from mirsb_build.runtime.dependencies import installed, lacking
+from mirsb_build.similarity.pixels import to_rgb
 
 AT_ONCE = 32
 """Pictures that go through a model together; more are not faster."""
@@ -105,7 +106,7 @@ class Harmless:
             detectors = {name: self._detector(name) for name in self._chosen.detectors if new}
         for start in range(0, len(new), AT_ONCE):
             keys = new[start : start + AT_ONCE]
-            known |= zip(keys, _looked(detectors, [in_colours(wanted[key]) for key in keys]), strict=True)
+            known |= zip(keys, _looked(detectors, [to_rgb(wanted[key]) for key in keys]), strict=True)
         with self._lock:
             if len(self._seen) + len(new) > KNOWN:
                 self._seen.clear()

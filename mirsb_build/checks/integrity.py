@@ -9,10 +9,11 @@ from itertools import combinations
 from pydantic import Field
 
 from mirsb_build.checks import flaws
-from mirsb_build.checks.shown import Shown, in_colours, shown
+from mirsb_build.checks.shown import Shown, shown
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.similarity.pixels import to_rgb
 
 MOST = 4.0
 """Margin at which scores end: further from a limit nothing is told."""
@@ -136,7 +137,7 @@ class Integrity:
             if picture.image is None:
                 said = f"picture {number} has no image: {picture.problem or 'none was made'}"
                 faults.append((said, f"Picture {number} could not be made: describe another thing, in other words."))
-        pictures = [replace(one, pixels=in_colours(one.pixels)) for one in shown(candidate, evidence)]
+        pictures = [replace(one, pixels=to_rgb(one.pixels)) for one in shown(candidate, evidence)]
         for first, second in combinations(pictures, 2):
             if _same(first, second):
                 said = f"pictures {first.number} and {second.number} are the same, pixel for pixel"

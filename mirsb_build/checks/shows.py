@@ -9,12 +9,13 @@ from pydantic import Field
 
 from mirsb_build.checks.missing import abstention
 from mirsb_build.checks.picture_text import PictureText, identity
-from mirsb_build.checks.shown import Shown, in_colours, named, shown
+from mirsb_build.checks.shown import Shown, named, shown
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.ports import Case, Evidence
 from mirsb_build.records import Candidate, Picture, Record, Verdict
 from mirsb_build.runtime.dependencies import lacking
+from mirsb_build.similarity.pixels import to_rgb
 
 NO_MODEL = "needs a model: set checks.shows.model to the folder or ORG/NAME of a CLIP or SigLIP"
 
@@ -70,7 +71,7 @@ class Shows:
         except ModelError as error:
             return [abstention(self.name, self.version, str(error)) for _ in cases]
         texts = [text(one.picture) for one in everything]
-        cosines = iter(model.cosines([in_colours(one.pixels) for one in everything], texts))
+        cosines = iter(model.cosines([to_rgb(one.pixels) for one in everything], texts))
         return [self._verdict(pictures, [round(float(next(cosines)), 4) for _ in pictures]) for pictures in by_case]
 
     def _verdict(self, pictures: Sequence[Shown], cosines: Sequence[float]) -> Verdict:

@@ -12,12 +12,13 @@ from pydantic import Field
 
 from mirsb_build.checks.lettering import Reader
 from mirsb_build.checks.missing import abstention
-from mirsb_build.checks.shown import in_colours, named, shown
+from mirsb_build.checks.shown import named, shown
 from mirsb_build.checks.words import Sign, WordRules, stems, words
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.ports import Evidence, Pixels
 from mirsb_build.records import Candidate, Record, Verdict
 from mirsb_build.runtime.dependencies import installed, lacking
+from mirsb_build.similarity.pixels import to_rgb
 
 PACKAGE = "rapidocr-onnxruntime"
 LIBRARIES = "opencv wants the system's libGL and glib: apt-get install libgl1 libglib2.0-0"
@@ -143,7 +144,7 @@ class VisibleText:
 
 def _readable(pixels: Pixels, side: int) -> Pixels:
     """The picture in RGB, on white where it is transparent, no longer than `side`."""
-    pixels = in_colours(pixels)
+    pixels = to_rgb(pixels)
     if max(pixels.size) > side:
         pixels = pixels.reduce(max(1, max(pixels.size) // (2 * side)))
         pixels.thumbnail((side, side))
