@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.checks_duplicates import cases
+from benchmarks.checks_image_duplicates import cases
 from benchmarks.results import Row
 from mirsb_build.checks.integrity import MEASURES, Integrity, Measure
 from mirsb_build.checks.nudity import DETECTORS

@@ -18,7 +18,7 @@ from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Policy, Taxonomy, load_taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.llm import Ledger, Models
-from mirsb_build.ports import Evidence, Peers, RenderedImage, TextModel
+from mirsb_build.ports import ComparingCheck, DecodedImages, Evidence, Finding, Peer, RenderedImage, TextModel
 from mirsb_build.records import (
     BuildOrder,
     Candidate,
@@ -190,13 +190,18 @@ class NoiseBackend:
 # Checks
 
 
-def evidence(relation_type: str = "Causality", *, taxonomy: Taxonomy | None = None, **changes: Any) -> Evidence:
+def evidence(
+    relation_type: str = "Causality", *, taxonomy: Taxonomy | None = None, pixels: Sequence[PillowImage.Image] = ()
+) -> Evidence:
     known = taxonomy or load_taxonomy()
-    return Evidence(relation_type=known.relation_type(relation_type), **changes)
+    return Evidence(known.relation_type(relation_type), lambda: DecodedImages(tuple(pixels)))
 
 
-def peers(*candidates: Candidate) -> Peers:
-    return Peers(candidates)
+def compared(check: ComparingCheck, one: Candidate, *others: Candidate, released: Sequence[Peer] = ()) -> Finding:
+    """What a check finds of a candidate in a pass with these others, at whose end it stands if it is not among them."""
+    everyone = list(others) if any(other.id == one.id for other in others) else [*others, one]
+    place = max(place for place, other in enumerate(everyone) if other.id == one.id)
+    return check.compare(everyone, released)[place]
 
 
 # Models

@@ -64,7 +64,7 @@ class Embedder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.identity = _identity(name)
+        self.identity = embedder_identity(name)
         self._lock = Lock()
         self._loaded: Any = None
 
@@ -89,6 +89,10 @@ class Embedder:
         vectors = self.embed(UNRELATED)
         pairs = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
         return round(float(pairs.mean() + FLOOR_SIGMAS * pairs.std()), 3)
+
+    def load(self) -> None:
+        """Load the model now, not at its first use; raises ModelError."""
+        _ = self._model
 
     @property
     def _model(self) -> Any:
@@ -124,7 +128,7 @@ def _cores() -> int:
     return torch.get_num_threads()
 
 
-def _identity(name: str) -> str:
+def embedder_identity(name: str) -> str:
     """Name and version of a model; raises ModelError for one that is neither packaged, nor a folder, nor ORG/NAME."""
     if name == PACKAGED:
         if installed(MODEL_PACKAGE) is None:

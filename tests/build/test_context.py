@@ -274,7 +274,7 @@ def test_what_a_check_abstained_on_because_its_model_did_not_load_is_judged_once
         def __init__(self) -> None:
             raise ImportError("libGL.so.1: cannot open shared object file")
 
-    few = ("relation_types=[Analogy]", "checks.harmless={}", "limits.max_iterations=1")
+    few = ("relation_types=[Analogy]", "checks.nsfw={}", "limits.max_iterations=1")
     with monkeypatch.context() as patched:
         patched.setitem(nudity.DETECTORS, "opennsfw", Broken)
         assert harmless_outcomes(finish(folder, *few)) == {"abstain"}
@@ -288,4 +288,4 @@ def test_what_a_check_abstained_on_because_its_model_did_not_load_is_judged_once
 
 def harmless_outcomes(build: Build) -> set[str]:
     judged = build.store.records("tiny", "filter", 1, Candidate)
-    return {v.outcome for one in judged for v in one.verdicts if v.check == "harmless"}
+    return {v.outcome for one in judged for v in one.verdicts if v.check == "nsfw"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mirsb_build.checks import open_checks
@@ -20,7 +20,12 @@ from mirsb_build.store import Store
 from tests.factories import NoiseBackend, candidate, picture, seed_query, stored_image
 from tests.openai_server import Asked, Server
 
-LOCAL: dict[str, dict[str, Any]] = {"structure": {}, "leakage": {}, "integrity": {"min_side": 64}, "duplicates": {}}
+LOCAL: dict[str, dict[str, Any]] = {
+    "structure": {},
+    "lexical_leakage": {},
+    "integrity": {"min_side": 64},
+    "image_duplicates": {},
+}
 
 
 class Judges:
@@ -54,10 +59,10 @@ class Judges:
 
     def filter(self, checks: dict[str, Any], **models: Any) -> Filter:
         opened = open_checks({**LOCAL, **checks}, self.taxonomy, self.models(**models))
-        return Filter(opened, Images(NoiseBackend(), self.store), self.taxonomy, ())
+        return Filter(opened, Images(NoiseBackend(), self.store), self.taxonomy)
 
     def judge(self, *candidates: Candidate, checks: dict[str, Any], **models: Any) -> list[Candidate]:
-        return asyncio.run(self.filter(checks, **models).run(candidates))
+        return asyncio.run(judge(self.filter(checks, **models), candidates))
 
     def drawn(self, number: int = 1, pictures: int = 2, **changes: Any) -> Candidate:
         """Candidate number so-and-so, which passes the local checks."""
@@ -74,6 +79,11 @@ class Judges:
         """Numbers of the candidate's pictures whose bytes came with a question, in the order in which they came."""
         data = {self.store.get_blob(p.image.id, "png"): n for n, p in enumerate(of.pictures, 1) if p.image}
         return [data[sent] for sent in sent_in(asked)]
+
+
+async def judge(filter: Filter, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Both steps of the stage."""
+    return await filter.settle(await filter.run(candidates))
 
 
 def sent_in(asked: Asked) -> list[bytes]:

@@ -47,7 +47,12 @@ REMARKS: dict[ResponseLabel, str] = {
     "evasive": "The question left open what it asks for.",
 }
 LABELS: tuple[ResponseLabel, ...] = get_args(ResponseLabel)
-LOCAL: dict[str, dict[str, Any]] = {"structure": {}, "leakage": {}, "integrity": {"min_side": 64}, "duplicates": {}}
+LOCAL: dict[str, dict[str, Any]] = {
+    "structure": {},
+    "lexical_leakage": {},
+    "integrity": {"min_side": 64},
+    "image_duplicates": {},
+}
 
 
 class Play:
@@ -216,8 +221,8 @@ def test_only_what_no_other_check_failed_is_asked_about_wherever_the_profile_put
     dead = probing.drawn(3, problem="the reply stayed unusable")
     judged = probing.judge(good, bad, dead)
     assert [[v.check for v in one.verdicts] for one in judged] == [
-        ["structure", "leakage", "integrity", "duplicates", "policy", "probe"],
-        ["structure", "leakage", "integrity", "duplicates", "policy"],
+        ["structure", "lexical_leakage", "integrity", "image_duplicates", "policy", "probe"],
+        ["structure", "lexical_leakage", "integrity", "image_duplicates", "policy"],
         [],
     ]
     assert [asked.messages[0]["content"][0]["text"] for asked in play.asked] == [good.prompt]

@@ -18,12 +18,20 @@ def names(choices: dict[str, dict[str, Any] | None], taxonomy: Taxonomy) -> list
 
 
 def test_checks_run_in_the_order_of_the_profile(taxonomy: Taxonomy) -> None:
-    assert names({"structure": {}, "policy": {}, "leakage": {}}, taxonomy) == ["structure", "policy", "leakage"]
-    assert names({"leakage": {}, "structure": {}, "policy": {}}, taxonomy) == ["leakage", "structure", "policy"]
+    assert names({"structure": {}, "policy": {}, "lexical_leakage": {}}, taxonomy) == [
+        "structure",
+        "policy",
+        "lexical_leakage",
+    ]
+    assert names({"lexical_leakage": {}, "structure": {}, "policy": {}}, taxonomy) == [
+        "lexical_leakage",
+        "structure",
+        "policy",
+    ]
 
 
 def test_a_check_is_taken_out_with_null(taxonomy: Taxonomy) -> None:
-    assert "leakage" not in names({"structure": {}, "leakage": None, "policy": {}}, taxonomy)
+    assert "leakage" not in names({"structure": {}, "lexical_leakage": None, "policy": {}}, taxonomy)
 
 
 @pytest.mark.parametrize("choices", [{}, {"structure": {}}, {"policy": None}, {"structure": {}, "policy": None}])
@@ -32,10 +40,10 @@ def test_the_policy_cannot_be_taken_out(choices: dict[str, Any], taxonomy: Taxon
 
 
 def test_no_profile_of_the_users_takes_the_policy_out(taxonomy: Taxonomy) -> None:
-    profile = load_profile("offline", ("checks.policy=null", "checks.leakage=null"))
+    profile = load_profile("offline", ("checks.policy=null", "checks.lexical_leakage=null"))
     assert sorted(names(profile.checks, taxonomy)) == [
-        "duplicate_texts",
-        "duplicates",
+        "lexical_duplicates",
+        "image_duplicates",
         "integrity",
         "policy",
         "structure",
@@ -43,9 +51,9 @@ def test_no_profile_of_the_users_takes_the_policy_out(taxonomy: Taxonomy) -> Non
 
 
 def test_options_are_what_the_profile_set_over_the_defaults(taxonomy: Taxonomy) -> None:
-    found = {c.name: c.options for c in open_checks({"integrity": {"min_side": 64}, "leakage": {}}, taxonomy)}
+    found = {c.name: c.options for c in open_checks({"integrity": {"min_side": 64}, "lexical_leakage": {}}, taxonomy)}
     assert (found["integrity"]["min_side"], found["integrity"]["min_spread"]) == (64, 8.0)
-    assert found["leakage"] == {"threshold": 0.34}
+    assert found["lexical_leakage"] == {"threshold": 0.34}
 
 
 @pytest.mark.parametrize("options", [{}, None])
@@ -59,9 +67,9 @@ def test_an_unknown_check_is_answered_with_the_nearest_also_when_it_is_to_be_tak
 @pytest.mark.parametrize(
     ("check", "options", "told"),
     [
-        ("leakage", {"thresold": 0.5}, "check 'leakage': unknown key 'thresold'; did you mean 'threshold'?"),
-        ("leakage", {"threshold": 2}, "check 'leakage': threshold: Input should be less than or equal to 1"),
-        ("duplicates", {"distance": "far"}, "check 'duplicates': distance: Input should be a valid integer"),
+        ("lexical_leakage", {"thresold": 0.5}, "check 'leakage': unknown key 'thresold'; did you mean 'threshold'?"),
+        ("lexical_leakage", {"threshold": 2}, "check 'leakage': threshold: Input should be less than or equal to 1"),
+        ("image_duplicates", {"distance": "far"}, "check 'duplicates': distance: Input should be a valid integer"),
         ("policy", {"off": True}, "check 'policy': unknown key 'off'"),
         ("structure", {"rules": 1}, "check 'structure': unknown key 'rules'"),
     ],

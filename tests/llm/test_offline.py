@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks.leakage import Leakage
+from mirsb_build.checks.lexical_leakage import LexicalLeakage
 from mirsb_build.checks.structure import Structure
 from mirsb_build.config.reply_schemas import Decomposition, SeedList
 from mirsb_build.config.taxonomy import Facet, RelationType, RiskCategory, load_taxonomy
@@ -51,7 +51,7 @@ def judged(seed: SeedQuery, relation: RelationType, reply: Decomposition) -> dic
         pictures=tuple(Picture(description=p.description, keywords=tuple(p.keywords)) for p in reply.pictures),
     )
     around = evidence(relation.name, taxonomy=TAXONOMY)
-    checks = (Structure(Structure.Options(), TAXONOMY), Leakage(Leakage.Options(), TAXONOMY))
+    checks = (Structure(Structure.Options(), TAXONOMY), LexicalLeakage(LexicalLeakage.Options(), TAXONOMY))
     return {check.name: check.judge(candidate, around) for check in checks}
 
 

@@ -23,9 +23,9 @@ from tests.factories import NoiseBackend, candidate, noise, picture, png, seed_q
 CHECKS: dict[str, dict[str, Any] | None] = {
     "structure": {},
     "policy": {},
-    "leakage": {},
+    "lexical_leakage": {},
     "integrity": {"min_side": 64},
-    "duplicates": {},
+    "image_duplicates": {},
 }
 OURS = load_taxonomy()
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))
@@ -181,7 +181,10 @@ def test_an_image_is_decoded_once_however_many_checks_look_at_it(
     decoded: list[object] = []
     prepare = PngImageFile.load_prepare
     monkeypatch.setattr(PngImageFile, "load_prepare", lambda self: (decoded.append(self), prepare(self))[1])
-    look = {name: CHECKS.get(name, {}) for name in ("integrity", "visible_text", "harmless", "shows", "duplicates")}
+    look = {
+        name: CHECKS.get(name, {})
+        for name in ("integrity", "ocr_leakage", "nsfw", "image_text_match", "image_duplicates")
+    }
     one, other = drawn(memory_store, 1, 1, 2), drawn(memory_store, 2, 3, 4, 5)
     checks = open_checks(look, taxonomy)
     judged = judge(stage(memory_store, taxonomy, one, other, checks=checks), one, other)
@@ -204,7 +207,7 @@ def test_a_candidate_that_repeats_one_that_passed_in_an_earlier_round_fails(
     earlier = drawn(memory_store, 1, 1, 2)
     late = drawn(memory_store, 2, 2, 1).model_copy(update={"round": 2})
     [judged] = judge(stage(memory_store, taxonomy, earlier, late), late)
-    assert failed(judged) == {"duplicates"}
+    assert failed(judged) == {"image_duplicates"}
 
 
 # Shards

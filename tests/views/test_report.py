@@ -88,7 +88,7 @@ def attempt(store: Store, before: Candidate, outcome: str, prompt: str = "Compar
     """The candidate's next round, judged: `pass` or `fail`."""
     round = before.round + 1
     verdict = Verdict(
-        check="leakage",
+        check="lexical_leakage",
         version="1",
         outcome="fail" if outcome == "fail" else "pass",
         reason=f"{round} telling words show" if outcome == "fail" else "nothing shows",
@@ -100,7 +100,7 @@ def attempt(store: Store, before: Candidate, outcome: str, prompt: str = "Compar
         update={
             "round": round,
             "parent": before.revision if before.round else None,
-            "feedback": before.advice,
+            "feedback": before.failure_feedback,
             "prompt": prompt,
             "pictures": tuple(picture(store, f"{before.id} round {round}", n) for n in (1, 2)),
             "calls": (call(f"{before.id} {round}"),),

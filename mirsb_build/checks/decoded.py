@@ -1,4 +1,4 @@
-"""What a candidate shows: its pictures with their pixels."""
+"""The pictures of a candidate with their pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirsb_build.records import Candidate, Picture
 
 
 @dataclass(frozen=True)
-class Shown:
+class DecodedPicture:
     """One picture of a candidate that has been decoded."""
 
     number: int
@@ -18,16 +18,22 @@ class Shown:
     picture: Picture
     pixels: Pixels
 
+    @property
+    def image_id(self) -> str | None:
+        """SHA-256 of the image's bytes; None where the picture has no image on record."""
+        return self.picture.image.id if self.picture.image else None
 
-def shown(candidate: Candidate, evidence: Evidence) -> list[Shown]:
+
+def decoded_pictures(candidate: Candidate, evidence: Evidence) -> list[DecodedPicture]:
     """The decoded pictures; none where one of them does not decode."""
+    all_pixels = evidence.pixels
     numbered = list(enumerate(candidate.pictures, 1))
     there = [(number, picture) for number, picture in numbered if picture.image]
-    if len(there) != len(evidence.pixels):  # pixels whose images are in no record
+    if len(there) != len(all_pixels):  # pixels whose images are in no record
         there = numbered
-    return [Shown(number, picture, p) for (number, picture), p in zip(there, evidence.pixels, strict=False)]
+    return [DecodedPicture(number, picture, p) for (number, picture), p in zip(there, all_pixels, strict=False)]
 
 
-def named(numbers: Sequence[int]) -> str:
-    """Pictures by their numbers, at least one, within a sentence."""
+def name_pictures(numbers: Sequence[int]) -> str:
+    """Name pictures by their numbers, at least one, within a sentence."""
     return f"picture {numbers[0]}" if len(numbers) == 1 else "pictures " + " and ".join(map(str, numbers))
