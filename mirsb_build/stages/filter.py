@@ -39,12 +39,12 @@ class Filter(Stage[Candidate, Candidate]):
     """Let every check judge each candidate that has images, and keep every verdict, so that it is given once.
 
     Takes illustrated candidates with the verdicts of `Compare`, returns them with one verdict a check that judged them,
-    in the profile's order. `run` has the checks that ask no model; it decodes an image once for all of them, and not at
-    all where every verdict is known. Costly checks judge only what the cheaper ones let through, because a candidate
-    that is written again gets other pictures. `settle` has those that ask models, one after the other, on what nothing
-    before them failed; BudgetReached and ModelError end it once the calls under way are over, and those are kept.
-    A check that cannot judge, or breaks on a candidate, abstains there; that is no finding: it is not kept, and the
-    next run asks the check again (`intact`).
+    in the profile's order, those of models last. `run` has the checks that ask no model; it decodes an image once for
+    all of them, and not at all where every verdict is known. Costly checks judge only what the cheaper ones let
+    through, because a candidate that is written again gets other pictures. `settle` has those that ask models, one
+    after the other, on what nothing before them failed; BudgetReached and ModelError end it once the calls under way
+    are over, and those are kept. A check that cannot judge, or breaks on a candidate, abstains there; that is no
+    finding: it is not kept, and the next run asks the check again (`intact`).
     """
 
     name = "filter"
@@ -57,9 +57,10 @@ class Filter(Stage[Candidate, Candidate]):
     ) -> None:
         """`store` keeps verdicts; without one they are given anew each time."""
         local = [cast(Check, check) for check in checks if not isinstance(check, (ComparingCheck, ModelCheck))]
-        self._places = {check.name: place for place, check in enumerate(checks)}
         self._local = sorted(local, key=lambda check: check.costly)
         self._model_checks = [check for check in checks if isinstance(check, ModelCheck)]
+        in_order = [check.name for check in checks if not isinstance(check, ModelCheck)]
+        self._places = {n: place for place, n in enumerate([*in_order, *(c.name for c in self._model_checks)])}
         self._judges: list[AnyCheck] = [c for c in checks if not isinstance(c, ComparingCheck)]
         self._images = images
         self._taxonomy = taxonomy

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from mirsb_build.checks import open_checks
@@ -14,10 +13,11 @@ from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.images import Images
 from mirsb_build.llm import Ledger, Models, open_models
+from mirsb_build.ports import AnyCheck
 from mirsb_build.records import Candidate, Verdict
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from tests.factories import NoiseBackend, candidate, picture, seed_query, stored_image
+from tests.factories import NoiseBackend, candidate, judged_by, picture, seed_query, stored_image
 from tests.openai_server import Asked, Server
 
 LOCAL: dict[str, dict[str, Any]] = {
@@ -57,12 +57,14 @@ class Judges:
         ledger = Ledger("tiny", None, calls)
         return Models(clients, choices, self.prompts, self.taxonomy.policy, self.store, repairs, ledger)
 
+    def checks(self, checks: dict[str, Any], **models: Any) -> list[AnyCheck]:
+        return open_checks({**LOCAL, **checks}, self.taxonomy, self.models(**models))
+
     def filter(self, checks: dict[str, Any], **models: Any) -> Filter:
-        opened = open_checks({**LOCAL, **checks}, self.taxonomy, self.models(**models))
-        return Filter(opened, Images(NoiseBackend(), self.store), self.taxonomy)
+        return Filter(self.checks(checks, **models), Images(NoiseBackend(), self.store), self.taxonomy)
 
     def judge(self, *candidates: Candidate, checks: dict[str, Any], **models: Any) -> list[Candidate]:
-        return asyncio.run(judge(self.filter(checks, **models), candidates))
+        return judged_by(self.checks(checks, **models), self.store, self.taxonomy, *candidates)
 
     def drawn(self, number: int = 1, pictures: int = 2, **changes: Any) -> Candidate:
         """Candidate number so-and-so, which passes the local checks."""
@@ -79,11 +81,6 @@ class Judges:
         """Numbers of the candidate's pictures whose bytes came with a question, in the order in which they came."""
         data = {self.store.get_blob(p.image.id, "png"): n for n, p in enumerate(of.pictures, 1) if p.image}
         return [data[sent] for sent in sent_in(asked)]
-
-
-async def judge(filter: Filter, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Both steps of the stage."""
-    return await filter.settle(await filter.run(candidates))
 
 
 def sent_in(asked: Asked) -> list[bytes]:

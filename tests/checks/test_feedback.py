@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,12 +10,9 @@ from PIL import ImageDraw, ImageFont
 
 from mirsb_build.checks import CHECKS, open_checks
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.images import Images
 from mirsb_build.records import Candidate, Image, Picture, Verdict
-from mirsb_build.stages.comparison import Compare
-from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from tests.factories import SEED, NoiseBackend, candidate, image, noise, png, seed_query
+from tests.factories import SEED, candidate, image, judged_by, noise, png, seed_query
 
 NEEDS_OTHERS = {
     "nsfw": "no picture that fails it is kept here; tests/checks/test_nsfw.py sets the threshold to 0",
@@ -54,8 +50,7 @@ def failures(taxonomy: Taxonomy) -> dict[str, list[Verdict]]:
     found: dict[str, list[Verdict]] = {}
     for name in (name for name in CHECKS if name not in NEEDS_OTHERS):
         checks = [check for check in open_checks({name: {}}, taxonomy) if check.name == name]
-        compared = Compare(checks).attach(ones, ())
-        judged = asyncio.run(Filter(checks, Images(NoiseBackend(), store), taxonomy).run(compared))
+        judged = judged_by(checks, store, taxonomy, *ones)
         found[name] = [verdict for one in judged for verdict in one.failures]
     return found
 

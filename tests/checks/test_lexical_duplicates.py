@@ -11,7 +11,7 @@ from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Finding, Peer
 from mirsb_build.records import Candidate, checksum
 from mirsb_build.similarity.shingles import code, overlap, shingles
-from tests.factories import SEED, candidate, picture, seed_query, verdict
+from tests.factories import SEED, candidate, compared, picture, seed_query, verdict
 
 TAXONOMY = load_taxonomy()
 WORDS = "lamp chair teapot garden violin umbrella ladder button pigeon harbour window blanket carrot meadow".split()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks.semantic_duplicates import SemanticDuplicates, near_vectors
 from mirsb_build.config.taxonomy import load_taxonomy
+from mirsb_build.errors import CannotJudge
 from mirsb_build.ports import Finding, Peer
 from mirsb_build.records import Candidate
 from mirsb_build.runtime import dependencies as missing
@@ -87,14 +88,14 @@ def test_the_pairs_are_those_of_all_cosines(size: int, limit: float, seed: int) 
     assert all(cosines[a, b] >= limit - 1e-5 and a < b for a, b in found)
 
 
-def test_it_abstains_without_its_packages_and_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_cannot_judge_without_its_packages_and_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = SemanticDuplicates(SemanticDuplicates.Options(embedder="nowhere"), TAXONOMY)
-    assert "is not there" in nowhere.judge(asking(ASKED), Evidence(TAXONOMY.relation_type("Causality"))).reason
+    with pytest.raises(CannotJudge, match="is not there"):
+        nowhere.compare([asking(ASKED)], ())
     there = SemanticDuplicates(SemanticDuplicates.Options(), TAXONOMY).version
     monkeypatch.setattr(missing, "installed", lambda package: None)
-    without = judge(asking(ASKED))
-    assert (without.outcome, without.reason) == (
-        "abstain",
-        "needs sentence-transformers; pip install 'mirsb-build[checks]'",
-    )
-    assert without.version != there, "so that what was abstained on is judged once it can be"
+    without = SemanticDuplicates(SemanticDuplicates.Options(), TAXONOMY)
+    with pytest.raises(CannotJudge) as lacking:
+        without.compare([asking(ASKED)], ())
+    assert str(lacking.value) == without.lacks() == "needs sentence-transformers; pip install 'mirsb-build[checks]'"
+    assert without.version != there

@@ -98,7 +98,7 @@ def test_without_its_packages_it_cannot_judge_and_says_how_to_get_them(monkeypat
     there = SemanticLeakage(SemanticLeakage.Options(), Taxonomy.model_construct()).version
     monkeypatch.setattr(missing, "installed", lambda package: None)
     without = SemanticLeakage(SemanticLeakage.Options(), Taxonomy.model_construct())
-    with pytest.raises(CannotJudge, match="^needs sentence-transformers; pip install 'mirsb-build\\[checks\\]'$"):
+    with pytest.raises(CannotJudge, match=r"^needs sentence-transformers; pip install 'mirsb-build\[checks\]'$"):
         judged(without, SEED)
     assert without.lacks()
     assert without.version != there

@@ -63,7 +63,7 @@ def test_a_profile_is_named_by_its_file_unless_it_says_otherwise(tmp_path: Path)
 
 def test_a_profile_that_extends_another_changes_what_it_says_and_keeps_the_rest(tmp_path: Path) -> None:
     mine = load_profile(
-        profile(tmp_path, "extends: offline\nlimits: {shard_size: 7}\nchecks: {leakage: {threshold: 0.5}}\n")
+        profile(tmp_path, "extends: offline\nlimits: {shard_size: 7}\nchecks: {lexical_leakage: {threshold: 0.5}}\n")
     )
     ours = load_profile("offline")
     assert mine.limits == ours.limits.model_copy(update={"shard_size": 7})

@@ -79,7 +79,7 @@ def test_a_failed_candidate_goes_back_with_what_the_checks_asked_for(
     before = fresh().model_copy(update={"round": 1, "prompt": "A prompt of picture 1.", "verdicts": said})
     client = Scripted(json.dumps(REPLY))
     [after] = rewrite(stage(memory_store, prompts, taxonomy, client), before)
-    assert after.feedback == ("leakage: Say it without words like poem.", "structure: no order is named")
+    assert after.feedback == ("lexical_leakage: Say it without words like poem.", "structure: no order is named")
     assert after.feedback == before.failure_feedback
     assert (after.round, after.parent, after.verdicts) == (2, before.revision, ())
     asked = client.asked[0].messages[-1].content
