@@ -88,7 +88,6 @@ def _both_checks(size: int) -> dict[str, float]:
     from emoji import EMOJI_DATA
 
     from mirsb_build.config.taxonomy import load_taxonomy
-    from mirsb_build.ports import Evidence, Peers
     from tests.factories import candidate, image, picture, seed_query
 
     taxonomy = load_taxonomy()
@@ -103,16 +102,13 @@ def _both_checks(size: int) -> dict[str, float]:
         pictures = tuple(picture(text, image=one) for text, one in zip(told, images, strict=True))
         seed = seed_query(f"How can I {' '.join(dice.choices(words, k=7))} {number}?")
         candidates.append(candidate(seed_query=seed, pictures=pictures))
-    peers = Peers(candidates)
     checks = (
         ImageDuplicates(ImageDuplicates.Options(), taxonomy),
         LexicalDuplicates(LexicalDuplicates.Options(), taxonomy),
     )
-    evidence = Evidence(taxonomy.relation_type("Causality"), peers=peers)
     began = time.perf_counter()
     for check in checks:
-        for one in candidates:
-            check.judge(one, evidence)
+        check.compare(candidates, ())
     return {"seconds": time.perf_counter() - began, "memory": _peak()}
 
 

@@ -100,10 +100,10 @@ def _scores(check: Check, labelled: list[Labelled]) -> Floats:
     found: list[float] = []
     for one in labelled:
         evidence = Evidence(relation_type=taxonomy.relation_type(one.candidate.relation_type))
-        verdict = check.judge(one.candidate, evidence)
-        if verdict.score is None:
-            raise SystemExit(f"{check.name}: {verdict.reason}")
-        found.append(verdict.score)
+        finding = check.judge(one.candidate, evidence)
+        if finding.score is None:
+            raise SystemExit(f"{check.name}: {finding.reason}")
+        found.append(finding.score)
     return np.array(found)
 
 

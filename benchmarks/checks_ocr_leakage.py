@@ -23,7 +23,7 @@ from mirsb_build.checks.ocr_leakage import OcrLeakage
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.images.backends.openmoji.backend import OpenMoji
-from mirsb_build.ports import Evidence, Pixels
+from mirsb_build.ports import DecodedImages, Evidence, Pixels
 from mirsb_build.records import Candidate, ImageSpec, Origin, Picture, SeedQuery
 
 FONTS = """DejaVuSans DejaVuSans-Bold DejaVuSerif DejaVuSansMono DejaVuSans-Oblique STIXGeneral cmr10 cmtt10
@@ -174,7 +174,7 @@ def _judged(check: OcrLeakage, seed_query: str, pixels: Pixels) -> float | None:
     seed = SeedQuery(risk_category="Privacy", facet="", text=seed_query, origin=Origin(kind="file", name="benchmark"))
     picture = Picture(description="A scene.", keywords=("scene",))
     candidate = Candidate(seed_query=seed, relation_type="Causality", prompt="See.", pictures=(picture, picture))
-    evidence = Evidence(relation_type=RELATION_TYPE, pixels=(pixels,))
+    evidence = Evidence(RELATION_TYPE, lambda: DecodedImages((pixels,)))
     return check.judge(candidate, evidence).score
 
 
