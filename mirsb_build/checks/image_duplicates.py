@@ -29,7 +29,7 @@ Comparing everything with everything takes 4 s for one view of 100,000 pictures,
 class Twin:
     """The candidate that is kept instead, and how far apart the least alike of the images are."""
 
-    kept: Peer
+    original: Peer
     distance: int
 
 
@@ -82,9 +82,10 @@ class ImageDuplicates(ComparingCheck):
                 f"Give pictures {first} and {second} clearly different contents.",
             )
         if twin is not None:
+            apart = f"at most {twin.distance} of {BITS} bits apart"
             return Finding(
                 "fail",
-                f"every image repeats one of {twin.kept}, which is kept (at most {twin.distance} of {BITS} bits apart)",
+                f"every image repeats one of {twin.original}, which is kept ({apart})",
                 twin.distance,
                 self._limits.distance,
                 "Show other people, things and places than the candidates before.",

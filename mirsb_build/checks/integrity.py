@@ -144,7 +144,7 @@ class Integrity(Check):
                 faults.append((reason, f"Let picture {second.number} show what picture {first.number} does not."))
         score = 0.0 if faults else MOST
         for one in pictures:
-            margin, beyond = self._measured(one)
+            margin, beyond = self._measure(one)
             score = min(score, margin)
             faults += beyond
         return Finding(
@@ -155,7 +155,7 @@ class Integrity(Check):
             feedback=" ".join(dict.fromkeys(feedback for _, feedback in faults)),
         )
 
-    def _measured(self, one: DecodedPicture) -> tuple[float, list[tuple[str, str]]]:
+    def _measure(self, one: DecodedPicture) -> tuple[float, list[tuple[str, str]]]:
         """The worst margin of a picture, and reason and feedback of each measure that is beyond its limit."""
         margins: list[float] = []
         faults: list[tuple[str, str]] = []

@@ -49,7 +49,7 @@ class LexicalDuplicates(ComparingCheck):
         fails = found is not None and found.fails
         reason, feedback = "no kept candidate comes near it by its words", ""
         if found is not None:
-            reason = f"its {found.text} shares {found.likeness:.0%} of its letters' runs with that of {found.kept}"
+            reason = f"its {found.text} shares {found.likeness:.0%} of its letters' runs with that of {found.original}"
             reason += ", which is kept" if fails else ""
         if fails and found is not None:
             feedback = "Write prompt and descriptions anew, with other people, things and places."

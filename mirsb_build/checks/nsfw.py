@@ -114,11 +114,13 @@ def _lazy(kind: type[Detector]) -> LazyModel[Detector]:
 
 def _most_probable(detectors: Mapping[str, Detector], pictures: Sequence[Pixels]) -> list[tuple[Nudity, str]]:
     """For each picture the most probable of what the detectors see, to four digits; of equals the first."""
-    by_detector = [[(_rounded(one), name) for one in detector.see(pictures)] for name, detector in detectors.items()]
+    by_detector = [
+        [(_to_four_digits(one), name) for one in detector.see(pictures)] for name, detector in detectors.items()
+    ]
     return [max(seen, key=lambda one: one[0].probability) for seen in zip(*by_detector, strict=True)]
 
 
-def _rounded(seen: Nudity) -> Nudity:
+def _to_four_digits(seen: Nudity) -> Nudity:
     return Nudity(round(seen.probability, 4), seen.what)
 
 

@@ -85,7 +85,7 @@ class OcrLeakage(Check):
         if seen:
             reason += ": " + ", ".join(f"{word} in {name_pictures(places)}" for word, places in seen.items())
         feedback = ""
-        if excluded := self._excluded(lines):
+        if excluded := self._find_exclusion(lines):
             rule, place = excluded
             reason = f"hard exclusion {rule!r} is hit by words in {name_pictures([place])}"
             feedback = f"Let {name_pictures([place])} show no writing; it hits the exclusion {rule!r}."
@@ -122,7 +122,7 @@ class OcrLeakage(Check):
         """Numbers of the pictures in which the sign can be read."""
         return [n for n, read in lines.items() if sign.among(self._rules.phrases(read)) or _nearly(sign, read)]
 
-    def _excluded(self, lines: Mapping[int, Sequence[str]]) -> tuple[str, int] | None:
+    def _find_exclusion(self, lines: Mapping[int, Sequence[str]]) -> tuple[str, int] | None:
         for number, read in lines.items():
             if hit := self._policy.screen(" ".join(read), "image"):
                 return hit.rule, number

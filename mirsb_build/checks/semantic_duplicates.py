@@ -67,7 +67,7 @@ class SemanticDuplicates(ComparingCheck):
             outcome="fail",
             score=round(found.likeness, 4),
             threshold=self._limits[found.text],
-            reason=f"its {found.text} says what that of {found.kept} says, which is kept",
+            reason=f"its {found.text} says what that of {found.original} says, which is kept",
             feedback=feedback,
         )
 

@@ -24,7 +24,7 @@ Near = Callable[[str, Sequence[str]], Iterable[Pair]]
 class Nearest:
     """The most alike of the candidates that are kept."""
 
-    kept: Peer
+    original: Peer
     text: str
     """By which text it is that: SEED_QUERY or TEXT."""
     likeness: float
@@ -47,7 +47,7 @@ class TextComparison:
     def nearest(self, candidates: Sequence[Candidate], earlier: Sequence[Peer]) -> list[Nearest | None]:
         """For each candidate the kept one that it is most like, None where none comes near."""
         entries = (*earlier, *(Peer(candidate) for candidate in candidates))
-        texts = _Texts([_compared(entry.candidate) for entry in entries], self._near)
+        texts = _Texts([_texts_to_compare(entry.candidate) for entry in entries], self._near)
         kept_with: defaultdict[int, list[int]] = defaultdict(list)  # text -> places of the kept ones that say it
         found: list[Nearest | None] = []
         for place, entry in enumerate(entries):
@@ -94,7 +94,7 @@ class _Texts:
         return [(text, 1.0), *self._near.get(text, ())]
 
 
-def _compared(candidate: Candidate) -> dict[str, str]:
+def _texts_to_compare(candidate: Candidate) -> dict[str, str]:
     """What is compared, text -> its name; a first line says with which others."""
     asked = {f"seed query for {candidate.relation_type}\n{candidate.seed_query.text}": SEED_QUERY}
     read = "\n".join([candidate.prompt, *(picture.description for picture in candidate.pictures)])
