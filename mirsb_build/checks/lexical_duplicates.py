@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from pydantic import Field
@@ -67,8 +68,12 @@ class LexicalDuplicates(ComparingCheck):
         """Pairs of texts that come near the likeness, with their overlap."""
         if len(texts) < 2:
             return
-        known = [shingles(text) for text in texts]
-        codes = np.stack([code(one) for one in known])[:, None]
+        codes = np.stack([code(shingles(text)) for text in texts])[:, None]
+
+        @lru_cache(maxsize=4096)  # those of all texts at once would take 25 KB a candidate, and few are near another
+        def shingles_of(place: int) -> frozenset[int]:
+            return shingles(texts[place])
+
         pairs = near_pairs(codes, round((1 - self._likeness) / 2 * CODE_BITS) + _SLACK, *_BANDS)
         for one, other, _ in pairs:
-            yield one, other, overlap(known[one], known[other])
+            yield one, other, overlap(shingles_of(one), shingles_of(other))
