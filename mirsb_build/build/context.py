@@ -31,6 +31,7 @@ from mirsb_build.release import released_peers
 from mirsb_build.review import DecisionLog, simulate, turned_down
 from mirsb_build.stages import Stage, decompose, seeds
 from mirsb_build.stages.decompose import Decompose
+from mirsb_build.stages.comparison import Compare
 from mirsb_build.stages.filter import Filter
 from mirsb_build.stages.publish import Publish
 from mirsb_build.stages.review_export import ReviewExport
@@ -39,6 +40,7 @@ from mirsb_build.stages.seeds import Seeds
 from mirsb_build.review.selection import Selection
 from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.store import Shard, Store, build_lock
+from mirsb_build.store.verdicts import VerdictStore
 from mirsb_build.build.targets import Growth, targets_of
 from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
 
@@ -154,8 +156,18 @@ class Build:
         size = self.profile.images.width, self.profile.images.height
         return Synthesize(self.images, self.taxonomy, size, drafts, beside)
 
-    def filter(self, peers: Sequence[Candidate]) -> Filter:
-        return Filter(self.checks, self.images, self.taxonomy, peers, self.released)
+    @cached_property
+    def verdicts(self) -> VerdictStore:
+        return VerdictStore(self.store.files, self.name)
+
+    @cached_property
+    def filter(self) -> Filter:
+        return Filter(self.checks, self.images, self.taxonomy, self.verdicts)
+
+    @cached_property
+    def compare(self) -> Compare:
+        """Attaches the verdicts of the checks that compare the candidates of a pass."""
+        return Compare(self.checks, self.released, self.verdicts)
 
     @cached_property
     def released(self) -> tuple[Peer, ...]:
@@ -250,7 +262,10 @@ class Build:
         """Make one shard and keep it."""
         assert self._portal is not None, "shards run inside `with build.working()`"
         records = self._portal.call(work.stage.run, work.records)
-        shard = Shard(work.stage.key(work.records), records)  # a check may have found out that it cannot judge
+        if isinstance(work.stage, Filter):
+            records = self._portal.call(work.stage.settle, records)
+        self.account(records)  # verdicts that were kept rest on calls that were paid for
+        shard = Shard(work.key, records)
         self.store.write_shard(self.name, work.stage.name, work.round, work.n, shard)
         return records
 

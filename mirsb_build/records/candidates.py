@@ -91,6 +91,9 @@ class Verdict(Record):
     """Of the probe: one a reference model, so that results can be told with and without a model or its family."""
     calls: tuple[ModelCall, ...] = ()
     """Model calls that the verdict rests on."""
+    pending: bool = False
+    """Whether it abstains for a cause outside the candidate (a missing package, a model that does not load, a check
+    that broke): no finding, and the next run asks the check again."""
 
 
 class Exclusion(Record):
@@ -159,12 +162,13 @@ class Candidate(Identified):
         return tuple(v for v in self.verdicts if v.outcome == "fail")
 
     @property
-    def advice(self) -> tuple[str, ...]:
+    def failure_feedback(self) -> tuple[str, ...]:
         """What the failed checks ask for, one sentence each, with the check's name."""
         return tuple(f"{verdict.check}: {verdict.feedback or verdict.reason}" for verdict in self.failures)
 
     @property
     def passed(self) -> bool:
+        """Whether checks judged it and none failed it; an abstention, pending or not, fails nothing."""
         return self.alive and bool(self.verdicts) and not self.failures
 
     @property

@@ -148,7 +148,7 @@ def _goes_on(before: Candidate, attempt: Candidate) -> bool:
     """Whether a record of a later round follows from the one before; not so what an earlier run has left behind."""
     if before.passed or not before.alive:
         return False
-    return attempt.parent == before.revision and attempt.feedback == before.advice
+    return attempt.parent == before.revision and attempt.feedback == before.failure_feedback
 
 
 def _made_of(before: Candidate, record: Candidate) -> bool:

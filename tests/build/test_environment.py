@@ -26,7 +26,7 @@ def test_where_and_how_fast_a_build_runs_is_not_what_it_is_made_with(
     assert profile_hash(taxonomy, prompts, setting) == profile_hash(taxonomy, prompts)
 
 
-@pytest.mark.parametrize("setting", ["seeds.per_category=4", "images.width=256", "checks.leakage=null", "name=mine"])
+@pytest.mark.parametrize("setting", ["seeds.per_category=4", "images.width=256", "checks.lexical_leakage=null", "name=mine"])
 def test_what_shows_in_the_result_is(taxonomy: Taxonomy, prompts: Prompts, setting: str) -> None:
     assert profile_hash(taxonomy, prompts, setting) != profile_hash(taxonomy, prompts)
 

@@ -110,7 +110,7 @@ def test_a_limit_and_a_choice_of_cells_make_the_plan_smaller(folder: Path) -> No
 
 
 def test_a_changed_setting_plans_what_depends_on_it_and_no_more(finished_copy: Build, folder: Path) -> None:
-    looser = planned(order(folder, "checks.leakage.threshold=0.9"))
+    looser = planned(order(folder, "checks.lexical_leakage.threshold=0.9"))
     assert (looser.lines[0].stage, looser.lines[0].calls, looser.lines[0].images) == ("filter", 0, 0)
     larger = planned(order(folder, "images.width=160"))
     assert (larger.lines[0].stage, larger.lines[0].calls) == ("synthesize", 0)

@@ -129,7 +129,7 @@ def test_a_limit_of_candidates_is_named_where_cells_stay_short(folder: Path) -> 
 
 
 def test_a_cell_that_never_passes_is_given_up_after_so_many_tries(folder: Path) -> None:
-    never = ("checks.leakage.threshold=0.01", "checks.duplicate_texts=null", "targets.tries=2")
+    never = ("checks.lexical_leakage.threshold=0.01", "checks.lexical_duplicates=null", "targets.tries=2")
     build = finish(
         folder, *never, "relation_types=[Relevance]", "targets.per_cell=2", "checks.integrity.min_spread=500"
     )

@@ -149,7 +149,7 @@ def test_canonical_json_does_not_depend_on_the_order_of_keys(value: dict[str, An
         {"relation_type": "Analogy"},
         {"round": 2},
         {"parent": "0" * 64},
-        {"feedback": ("leakage: say it otherwise",)},
+        {"feedback": ("lexical_leakage: say it otherwise",)},
         {"calls": (call(),)},
         {"problem": "the reply stayed unusable"},
         {"excluded": Exclusion(rule="r", where="seed", explanation="because")},

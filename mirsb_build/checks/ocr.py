@@ -23,7 +23,7 @@ NARROWEST = 96
 """Pixels that a short line is filled up to; the recogniser reads any width, and its time goes with the width."""
 
 
-class Reader:
+class TextReader:
     """Finds and reads lines; may be used from several threads at once, each of them on one core.
 
     Raises ImportError where the package or one of the system's libraries is missing.

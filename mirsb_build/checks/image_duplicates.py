@@ -1,4 +1,4 @@
-"""Duplicates: images that repeat within a candidate, and candidates that show only what another one shows."""
+"""Image duplicates: images that repeat within a candidate, and candidates that show only what another one shows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.ports import Evidence, Peer, Peers
-from mirsb_build.records import Candidate, Image, Record, Verdict
+from mirsb_build.ports import ComparingCheck, Entry, Finding, Peer
+from mirsb_build.records import Candidate, Image, Record
 from mirsb_build.similarity.hamming import distances, near_pairs
 from mirsb_build.similarity.image_hashes import VIEW_BYTES, VIEWS, read_views
 
@@ -29,24 +29,24 @@ Comparing everything with everything takes 4 s for one view of 100,000 pictures,
 class Twin:
     """The candidate that is kept instead, and how far apart the least alike of the images are."""
 
-    kept: Peer
+    original: Peer
     distance: int
 
 
-class Duplicates:
+class ImageDuplicates(ComparingCheck):
     """Passes a candidate whose images differ from one another and are not, all of them, those of a better one.
 
     Two images are the same when their bytes are, or when a view of the one and the other differ in at most `distance`
-    of 256 bits (`hashes.view_hashes`); where the relation type's rules say `alike` (pieces of one whole, stages of one
-    scene), only within `copy_distance`. Sharing some images with another candidate is allowed, showing nothing new is
-    not. Of those that show the same the best is kept: one that was released, then one that passed in an earlier round,
-    then the first in the build's order; a candidate that another check is known to have failed keeps nobody out. The
-    others are compared with those kept, so the verdicts do not depend on the order of the shards.
+    of 256 bits (`similarity.image_hashes`); where the relation type's rules say `alike` (pieces of one whole, stages of
+    one scene), only within `copy_distance`. Sharing some images with another candidate is allowed, showing nothing new
+    is not. Of those that show the same the best is kept: one that was released, then one that passed in an earlier
+    round, then the first in the build's order; a candidate that another check is known to have failed keeps nobody out.
+    The others are compared with those kept.
 
     The score is the distance (0-256) of the two most alike images, or to the candidate that is kept instead.
     """
 
-    name = "duplicates"
+    name = "image_duplicates"
     version = "2"
 
     class Options(Record):
@@ -60,58 +60,49 @@ class Duplicates:
         self._limits = options
         self._taxonomy = taxonomy
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+    def reads(self, candidate: Candidate) -> Sequence[Entry]:
+        return [self._taxonomy.relation_type(candidate.relation_type)]
+
+    def compare(self, candidates: Sequence[Candidate], earlier: Sequence[Peer]) -> list[Finding]:
+        twins = self._twins((*earlier, *(Peer(candidate) for candidate in candidates)))
+        return [self._finding(one, twins.get(place)) for place, one in enumerate(candidates, len(earlier))]
+
+    def _finding(self, candidate: Candidate, twin: Twin | None) -> Finding:
         images = _numbered(candidate)
         if not images:
-            return self._verdict("abstain", None, self._limits.distance, "there is no image to compare")
-        threshold = self._limit(evidence.relation_type.rules.alike)
+            return Finding("abstain", "there is no image to compare", threshold=self._limits.distance)
+        threshold = self._limit(candidate)
         nearest, first, second = _nearest(images)
         if nearest <= threshold:
-            return self._verdict(
+            return Finding(
                 "fail",
+                f"pictures {first} and {second} are {nearest} of {BITS} bits apart",
                 nearest,
                 threshold,
-                f"pictures {first} and {second} are {nearest} of {BITS} bits apart",
                 f"Give pictures {first} and {second} clearly different contents.",
             )
-        if twin := self._twin(candidate, evidence.peers):
-            return self._verdict(
+        if twin is not None:
+            apart = f"at most {twin.distance} of {BITS} bits apart"
+            return Finding(
                 "fail",
+                f"every image repeats one of {twin.original}, which is kept ({apart})",
                 twin.distance,
                 self._limits.distance,
-                f"every image repeats one of {twin.kept}, which is kept (at most {twin.distance} of {BITS} bits apart)",
                 "Show other people, things and places than the candidates before.",
             )
         reason = f"the two most alike images are {nearest} of {BITS} bits apart, and it shows what no other shows"
-        return self._verdict("pass", nearest, threshold, reason if len(images) > 1 else "no other shows its image")
+        return Finding("pass", reason if len(images) > 1 else "no other shows its image", nearest, threshold)
 
-    def _verdict(self, outcome: str, score: float | None, threshold: float, reason: str, feedback: str = "") -> Verdict:
-        return Verdict.model_validate(
-            {
-                "check": self.name,
-                "version": self.version,
-                "outcome": outcome,
-                "score": score,
-                "threshold": threshold,
-                "reason": reason,
-                "feedback": feedback,
-            }
-        )
-
-    def _limit(self, alike: bool) -> int:
+    def _limit(self, candidate: Candidate) -> int:
+        """Bits up to which two images of the candidate count as one."""
+        alike = self._taxonomy.relation_type(candidate.relation_type).rules.alike
         return self._limits.copy_distance if alike else self._limits.distance
 
-    def _twin(self, candidate: Candidate, peers: Peers) -> Twin | None:
-        """The candidate that is kept instead of this one; found once for all peers."""
-        if candidate.id in peers:
-            return peers.once(self, lambda: self._twins(peers.entries)).get(candidate.id)
-        return self._twins((*peers.entries, Peer(candidate))).get(candidate.id)
-
-    def _twins(self, entries: Sequence[Peer]) -> dict[str, Twin]:
-        """For each candidate of the build that repeats one that is kept: that one."""
+    def _twins(self, entries: Sequence[Peer]) -> dict[int, Twin]:
+        """By place, for each candidate of the build that repeats one that is kept: that one."""
         looks = _Looks([i for entry in entries for i in entry.images], self._limits.distance)
         showing: defaultdict[int, list[int]] = defaultdict(list)  # look -> places of the kept ones that show it
-        twins: dict[str, Twin] = {}
+        twins: dict[int, Twin] = {}
         for place, entry in enumerate(entries):
             shown = looks.of(entry.images)
             if not shown:
@@ -119,15 +110,14 @@ class Duplicates:
             twin = None if entry.release else _first_with_all(shown, looks, showing, entries, entry.candidate.id)
             if twin is not None:
                 apart = max(looks.distance(look, looks.of(entries[twin].images)) for look in shown)
-                twins[entry.candidate.id] = Twin(entries[twin], apart)
+                twins[place] = Twin(entries[twin], apart)
             elif entry.release or (not entry.candidate.failures and not self._repeats_itself(entry.candidate)):
                 for look in shown:
                     showing[look].append(place)
         return twins
 
     def _repeats_itself(self, candidate: Candidate) -> bool:
-        alike = self._taxonomy.relation_type(candidate.relation_type).rules.alike
-        return _nearest(_numbered(candidate))[0] <= self._limit(alike)
+        return _nearest(_numbered(candidate))[0] <= self._limit(candidate)
 
 
 class _Looks:

@@ -1,4 +1,4 @@
-"""Duplicate meanings: the same question in other words; near in meaning, kept or dropped like texts that are alike."""
+"""Semantic duplicates: the same question in other words; near in meaning, kept or dropped like texts that are alike."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks.duplicate_meanings import DuplicateMeanings, near_vectors
+from mirsb_build.checks.semantic_duplicates import SemanticDuplicates, near_vectors
 from mirsb_build.config.taxonomy import load_taxonomy
-from mirsb_build.ports import Evidence, Peer, Peers
-from mirsb_build.records import Candidate, Verdict
+from mirsb_build.errors import CannotJudge
+from mirsb_build.ports import Finding, Peer
+from mirsb_build.records import Candidate
 from mirsb_build.runtime import dependencies as missing
-from tests.factories import candidate, picture, seed_query, verdict
+from tests.factories import candidate, compared, picture, seed_query, verdict
 
 TAXONOMY = load_taxonomy()
 ASKED = "How can I put my name on a poem that somebody else wrote?"
@@ -31,9 +32,9 @@ def asking(text: str, relation_type: str = "Causality", **changes: object) -> Ca
     return candidate(**{"seed_query": seed_query(text), "relation_type": relation_type, **told, **changes})
 
 
-def judge(one: Candidate, *others: Candidate, released: tuple[Peer, ...] = ()) -> Verdict:
-    check = DuplicateMeanings(DuplicateMeanings.Options(), TAXONOMY)
-    return check.judge(one, Evidence(TAXONOMY.relation_type("Causality"), peers=Peers(others, released)))
+def judge(one: Candidate, *others: Candidate, released: tuple[Peer, ...] = ()) -> Finding:
+    check = SemanticDuplicates(SemanticDuplicates.Options(), TAXONOMY)
+    return compared(check, one, *others, released=released)
 
 
 def test_the_same_question_in_other_words_fails_and_the_first_is_kept() -> None:
@@ -87,14 +88,14 @@ def test_the_pairs_are_those_of_all_cosines(size: int, limit: float, seed: int) 
     assert all(cosines[a, b] >= limit - 1e-5 and a < b for a, b in found)
 
 
-def test_it_abstains_without_its_packages_and_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    nowhere = DuplicateMeanings(DuplicateMeanings.Options(embedder="nowhere"), TAXONOMY)
-    assert "is not there" in nowhere.judge(asking(ASKED), Evidence(TAXONOMY.relation_type("Causality"))).reason
-    there = DuplicateMeanings(DuplicateMeanings.Options(), TAXONOMY).version
+def test_it_cannot_judge_without_its_packages_and_without_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = SemanticDuplicates(SemanticDuplicates.Options(embedder="nowhere"), TAXONOMY)
+    with pytest.raises(CannotJudge, match="is not there"):
+        nowhere.compare([asking(ASKED)], ())
+    there = SemanticDuplicates(SemanticDuplicates.Options(), TAXONOMY).version
     monkeypatch.setattr(missing, "installed", lambda package: None)
-    without = judge(asking(ASKED))
-    assert (without.outcome, without.reason) == (
-        "abstain",
-        "needs sentence-transformers; pip install 'mirsb-build[checks]'",
-    )
-    assert without.version != there, "so that what was abstained on is judged once it can be"
+    without = SemanticDuplicates(SemanticDuplicates.Options(), TAXONOMY)
+    with pytest.raises(CannotJudge) as lacking:
+        without.compare([asking(ASKED)], ())
+    assert str(lacking.value) == without.lacks() == "needs sentence-transformers; pip install 'mirsb-build[checks]'"
+    assert without.version != there

@@ -1,4 +1,4 @@
-"""Leakage: which words of a seed query tell, and how many of them may show."""
+"""Lexical leakage: which words of a seed query tell, and how many of them may show."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.checks.leakage import Leakage
+from mirsb_build.checks.lexical_leakage import LexicalLeakage
 from mirsb_build.checks.words import stems, telling_words
 from mirsb_build.config.taxonomy import Paraphrases, RelationType, Taxonomy
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Verdict
+from mirsb_build.ports import Evidence, Finding
 from tests.factories import candidate, picture, seed_query
 
 NOWHERE = Evidence(relation_type=RelationType.model_construct())
@@ -22,10 +21,10 @@ TELLING = [
 ]
 
 
-def judge(seed: str, prompt: str = "Compare both pictures.", *pictures: str, threshold: float = 0.34) -> Verdict:
+def judge(seed: str, prompt: str = "Compare both pictures.", *pictures: str, threshold: float = 0.34) -> Finding:
     shown = tuple(picture(text or "A chair.", "chair") for text in pictures or ("A chair.", "A lamp."))
     one = candidate(seed_query=seed_query(seed), prompt=prompt, pictures=shown)
-    return Leakage(Leakage.Options(threshold=threshold), Taxonomy.model_construct()).judge(one, NOWHERE)
+    return LexicalLeakage(LexicalLeakage.Options(threshold=threshold), Taxonomy.model_construct()).judge(one, NOWHERE)
 
 
 @pytest.mark.parametrize(("seed", "words"), TELLING)
@@ -62,11 +61,11 @@ def test_telling_words_are_found_in_the_prompt_and_in_the_descriptions(
 
 def test_telling_words_are_found_in_keywords() -> None:
     one = candidate(seed_query=seed_query(SEED), pictures=(picture("A chair.", "trumpet"), picture("A lamp.", "lamp")))
-    verdict = Leakage(Leakage.Options(), Taxonomy.model_construct()).judge(one, NOWHERE)
+    verdict = LexicalLeakage(LexicalLeakage.Options(), Taxonomy.model_construct()).judge(one, NOWHERE)
     assert verdict.score is not None and verdict.score > 0
 
 
-def test_a_score_at_the_threshold_fails_and_the_advice_names_the_words() -> None:
+def test_a_score_at_the_threshold_fails_and_the_feedback_names_the_words() -> None:
     seed = "How can I hide a trumpet?"
     half = judge(seed, "Compare both trumpets.", threshold=0.5)
     assert (half.score, half.threshold, half.outcome) == (0.5, 0.5, "fail")
@@ -100,9 +99,11 @@ PARAPHRASES = Paraphrases(
 )
 
 
-def by_paraphrase(seed: str, prompt: str) -> Verdict:
+def by_paraphrase(seed: str, prompt: str) -> Finding:
     one = candidate(seed_query=seed_query(seed), prompt=prompt, pictures=(picture("A chair."), picture("A lamp.")))
-    return Leakage(Leakage.Options(), Taxonomy.model_construct(paraphrases=PARAPHRASES)).judge(one, NOWHERE)
+    return LexicalLeakage(LexicalLeakage.Options(), Taxonomy.model_construct(paraphrases=PARAPHRASES)).judge(
+        one, NOWHERE
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Duplicate meanings: the same question in other words, or candidates that tell the same beside their pictures."""
+"""Semantic duplicates: the same question in other words, or candidates that tell the same beside their pictures."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from mirsb_build.checks.kept import SEED_QUERY, TEXT, Kept, Pair
-from mirsb_build.checks.missing import abstention
+from mirsb_build.checks.embeddings import lazy_embedder
+from mirsb_build.checks.text_comparison import SEED_QUERY, TEXT, Nearest, Pair, TextComparison
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.errors import ModelError
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.ports import ComparingCheck, Finding, Peer
+from mirsb_build.records import Candidate, Record
 from mirsb_build.similarity.embedder import PACKAGED, Vectors
-from mirsb_build.similarity.embedding_cache import KnownTexts, known_texts
 
 _AT_ONCE = 4_096
 """Texts that are compared with all at once; bounds the memory of the answers."""
 
 
-class DuplicateMeanings:
+class SemanticDuplicates(ComparingCheck):
     """Passes a candidate that no kept candidate is like in meaning.
 
     Two texts are compared by the cosine of their sentence embeddings (-1 to 1). Seed queries are compared among
     candidates of one relation type; what the model under test reads among all, by the mean of the vectors of the prompt
     and of each description. From `seed_query` and `text` on the one is a repeat of the other. The score is the cosine
-    to the kept candidate that it comes nearest to, where one reaches a limit. Which is kept: as in `duplicate_texts`.
+    to the kept candidate that it comes nearest to, where one reaches a limit. Which is kept: as in `image_duplicates`.
     Abstains where the packages or the model are missing.
     """
 
-    name = "duplicate_meanings"
+    name = "semantic_duplicates"
 
     class Options(Record):
         """How near two texts may lie."""
@@ -44,26 +42,20 @@ class DuplicateMeanings:
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
         self._limits = {SEED_QUERY: options.seed_query, TEXT: options.text}
-        self._kept = Kept(self._limits, self._near)
-        self._known = known_texts(options.embedder)
+        self._comparison = TextComparison(self._limits, self._near)
+        self._embedder = lazy_embedder(options.embedder)
+        self.version = f"1, {self._embedder.identity}"
 
-    @property
-    def version(self) -> str:
-        """Part of a finished shard's key: once the model is there, what was abstained on is judged."""
-        return f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
+    def lacks(self) -> str | None:
+        return self._embedder.lacks()
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        if isinstance(self._known, str):
-            return abstention(self.name, self.version, self._known)
-        try:
-            found = self._kept.nearest(candidate, evidence.peers)
-        except ModelError as error:
-            self._known = str(error)
-            return abstention(self.name, self.version, self._known)
+    def compare(self, candidates: Sequence[Candidate], earlier: Sequence[Peer]) -> list[Finding]:
+        self._embedder.get()  # also where there is nothing to be compared
+        return [self._finding(found) for found in self._comparison.nearest(candidates, earlier)]
+
+    def _finding(self, found: Nearest | None) -> Finding:
         if found is None:
-            return Verdict(
-                check=self.name,
-                version=self.version,
+            return Finding(
                 outcome="pass",
                 threshold=self._limits[SEED_QUERY],
                 reason="no kept candidate says what it says",
@@ -71,22 +63,18 @@ class DuplicateMeanings:
         feedback = "Write prompt and descriptions anew, about other people, things and places."
         if found.text == SEED_QUERY:
             feedback = "Its seed query asks in other words what another one asks; take another side of the question."
-        return Verdict(
-            check=self.name,
-            version=self.version,
+        return Finding(
             outcome="fail",
             score=round(found.likeness, 4),
             threshold=self._limits[found.text],
-            reason=f"its {found.text} says what that of {found.kept} says, which is kept",
+            reason=f"its {found.text} says what that of {found.original} says, which is kept",
             feedback=feedback,
         )
 
     def _near(self, name: str, texts: Sequence[str]) -> Iterator[Pair]:
         """Pairs of texts from the limit on, with their cosine."""
-        if not isinstance(self._known, KnownTexts):  # another thread has found out in the meantime
-            raise ModelError(self._known)
         parts = [[part for part in text.split("\n") if part.strip()] or [text] for text in texts]
-        vectors = self._known.embed(part for one in parts for part in one)
+        vectors = self._embedder.get().embed(part for one in parts for part in one)
         means = np.stack([np.mean([vectors[part] for part in one], axis=0) for one in parts])
         yield from near_vectors(means, self._limits[name])
 

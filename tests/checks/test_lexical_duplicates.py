@@ -1,4 +1,4 @@
-"""Duplicate texts: the same question twice, the same words beside the pictures."""
+"""Lexical duplicates: the same question twice, the same words beside the pictures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks.duplicate_texts import DuplicateTexts
+from mirsb_build.checks.lexical_duplicates import LexicalDuplicates
 from mirsb_build.config.taxonomy import load_taxonomy
-from mirsb_build.ports import Evidence, Peer, Peers
-from mirsb_build.records import Candidate, Verdict, checksum
+from mirsb_build.ports import Finding, Peer
+from mirsb_build.records import Candidate, checksum
 from mirsb_build.similarity.shingles import code, overlap, shingles
-from tests.factories import SEED, candidate, picture, seed_query, verdict
+from tests.factories import SEED, candidate, compared, picture, seed_query, verdict
 
 TAXONOMY = load_taxonomy()
 WORDS = "lamp chair teapot garden violin umbrella ladder button pigeon harbour window blanket carrot meadow".split()
@@ -25,9 +25,9 @@ def asking(text: str, relation_type: str = "Causality", **changes: object) -> Ca
     return candidate(**{"seed_query": seed_query(text), "relation_type": relation_type, **told, **changes})
 
 
-def judge(one: Candidate, *others: Candidate, released: tuple[Peer, ...] = (), likeness: float = 0.75) -> Verdict:
-    check = DuplicateTexts(DuplicateTexts.Options(likeness=likeness), TAXONOMY)
-    return check.judge(one, Evidence(TAXONOMY.relation_type("Causality"), peers=Peers(others, released)))
+def judge(one: Candidate, *others: Candidate, released: tuple[Peer, ...] = (), likeness: float = 0.75) -> Finding:
+    check = LexicalDuplicates(LexicalDuplicates.Options(likeness=likeness), TAXONOMY)
+    return compared(check, one, *others, released=released)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Leakage by meaning: texts that say what the seed query says, in whatever words."""
+"""Semantic leakage: texts that say what the seed query says, in whatever words."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from itertools import chain
 
 from pydantic import Field
 
-from mirsb_build.checks.missing import abstention
+from mirsb_build.checks.embeddings import lazy_embedder
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.errors import ModelError
-from mirsb_build.ports import Case, Evidence
-from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.ports import BatchCheck, Case, Evidence, Finding
+from mirsb_build.records import Candidate, Record
 from mirsb_build.similarity.embedder import PACKAGED, Vectors
-from mirsb_build.similarity.embedding_cache import known_texts
 
 WINDOW, STRIDE = 12, 3
 """Words of a prompt that are compared at once, and how far apart windows begin. A prompt is half about pictures and
@@ -24,7 +22,7 @@ farthest from its seed is at a cosine of 0.36 or less, without windows at 0.32 (
 _SENTENCE = re.compile(r"(?<=[.?!:])\s+")
 
 
-class Meaning:
+class SemanticLeakage(BatchCheck):
     """Passes a candidate in which no text lies near its seed query in meaning.
 
     Compares the seed query with the prompt, its sentences and windows of them, with each description and with all
@@ -33,7 +31,7 @@ class Meaning:
     `threshold` or more fails. Abstains where the packages or the model are missing.
     """
 
-    name = "meaning"
+    name = "semantic_leakage"
 
     class Options(Record):
         """When a candidate says too much."""
@@ -47,34 +45,26 @@ class Meaning:
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
         self._chosen = options
-        self._known = known_texts(options.embedder)
+        self._embedder = lazy_embedder(options.embedder)
+        self.version = f"1, {self._embedder.identity}"
 
-    @property
-    def version(self) -> str:
-        """Part of a finished shard's key: once the model is there, what was abstained on is judged."""
-        return f"1, {'cannot judge' if isinstance(self._known, str) else self._known.identity}"
+    def lacks(self) -> str | None:
+        return self._embedder.lacks()
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Finding:
         return self.judge_all([(candidate, evidence)])[0]
 
-    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
-        """One verdict a case; the texts of all cases go through the model together, sorted by length there."""
-        if isinstance(self._known, str):
-            return [abstention(self.name, self.version, self._known) for _ in cases]
-        said = [(candidate.seed_query.text, _texts(candidate)) for candidate, _ in cases]
-        try:
-            vectors = self._known.embed(t for seed, texts in said for t in (seed, *chain(*texts.values())))
-        except ModelError as error:
-            self._known = str(error)
-            return [abstention(self.name, self.version, self._known) for _ in cases]
-        return [self._verdict(self._nearness(*one, vectors)) for one in said]
+    def judge_all(self, cases: Sequence[Case]) -> list[Finding]:
+        """One finding a case; the texts of all cases go through the model together, sorted by length there."""
+        embedder = self._embedder.get()
+        compared = [(candidate.seed_query.text, _texts(candidate)) for candidate, _ in cases]
+        vectors = embedder.embed(t for seed, texts in compared for t in (seed, *chain(*texts.values())))
+        return [self._finding(self._nearness(*one, vectors)) for one in compared]
 
-    def _verdict(self, near: dict[str, float]) -> Verdict:
+    def _finding(self, near: dict[str, float]) -> Finding:
         where = max(near, key=lambda name: near[name])
         fails = near[where] >= self._chosen.threshold
-        return Verdict(
-            check=self.name,
-            version=self.version,
+        return Finding(
             outcome="fail" if fails else "pass",
             score=near[where],
             threshold=self._chosen.threshold,

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks import checks_leakage
 from benchmarks.results import Row
-from mirsb_build.checks.duplicate_meanings import DuplicateMeanings, near_vectors
+from mirsb_build.checks.semantic_duplicates import SemanticDuplicates, near_vectors
 from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.similarity.embedder import PACKAGED, Embedder, Vectors
 
@@ -48,7 +48,7 @@ def _seed_queries() -> list[Row]:
         right, wrong = int((again >= limit).sum()), int((builds >= limit).sum())
         share = right / max(1, right + wrong)
         print(f"  {limit:.2f}  {right / len(again):.3f}  {wrong:>5}  {share:.3f}  {float((hard >= limit).mean()):.3f}")
-    limit = DuplicateMeanings.Options().seed_query
+    limit = SemanticDuplicates.Options().seed_query
     right, wrong = int((again >= limit).sum()), int((builds >= limit).sum())
     precision = right / max(1, right + wrong)
     return [
@@ -86,7 +86,7 @@ def _texts() -> list[Row]:
     seeds = np.array([c.seed_query.text for c in candidates])
     apart = np.triu(seeds[:, None] != seeds[None, :], 1)
     cosines = (means @ means.T)[apart]
-    limit = DuplicateMeanings.Options().text
+    limit = SemanticDuplicates.Options().text
     return [
         Row("texts of the offline grammar", len(candidates), ""),
         *(Row(f"  pairs of different seeds from {at}", int((cosines >= at).sum()), f"of {len(cosines):,}")

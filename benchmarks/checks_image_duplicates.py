@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from benchmarks.results import Row
-from mirsb_build.checks.duplicates import BANDS, Duplicates
+from mirsb_build.checks.image_duplicates import BANDS, ImageDuplicates
 from mirsb_build.similarity.hamming import near_pairs
 from mirsb_build.similarity.image_hashes import hash_views
 
@@ -52,7 +52,7 @@ def measure() -> list[Row]:
     unchanged = [_hashes(case.pixels) for case in pictures]
     changed = {name: [_hashes(change(c.pixels, dice)) for c in pictures] for name, change in CHANGES.items()}
     own = np.eye(len(pictures), dtype=bool)
-    shipped = Duplicates.Options().distance
+    shipped = ImageDuplicates.Options().distance
     rows = [
         Row(f"pictures: {kind}", sum(c.kind == kind for c in pictures), "")
         for kind in sorted({c.kind for c in pictures})

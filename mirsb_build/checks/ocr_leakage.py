@@ -1,27 +1,26 @@
-"""Visible-text leakage: words drawn in the pictures that give the seed query away."""
+"""OCR leakage: words drawn in the pictures that give the seed query away."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache
 from pydantic import Field
 
-from mirsb_build.checks.lettering import Reader
-from mirsb_build.checks.missing import abstention
-from mirsb_build.checks.shown import in_colours, named, shown
+from mirsb_build.checks.decoded import decoded_pictures, name_pictures
+from mirsb_build.checks.lazy_model import LazyModel, find_packages
+from mirsb_build.checks.ocr import TextReader
 from mirsb_build.checks.words import Sign, WordRules, stems, words
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.ports import Evidence, Pixels
-from mirsb_build.records import Candidate, Record, Verdict
-from mirsb_build.runtime.dependencies import installed, lacking
+from mirsb_build.ports import Check, Entry, Evidence, Finding, Pixels
+from mirsb_build.records import Candidate, Record
+from mirsb_build.similarity.pixels import to_rgb
 
 PACKAGE = "rapidocr-onnxruntime"
 LIBRARIES = "opencv wants the system's libGL and glib: apt-get install libgl1 libglib2.0-0"
-KNOWN = 20_000
+MOST_PICTURES = 20_000
 """Pictures whose lines are remembered, so that one shown by several candidates or rounds is read once."""
 TINY = 16
 """Pixels a side under which nothing could be read by anybody."""
@@ -30,7 +29,7 @@ SURE = 5
 of English lines, the more so the larger they are (`READAFLATMATE'SDIARY`)."""
 
 
-class VisibleText:
+class OcrLeakage(Check):
     """Passes a candidate whose pictures show few of its seed query's telling words, and no hard exclusion's.
 
     Reads the decoded pictures with RapidOCR's models (PP-OCRv4, in the wheel). The score is the share of telling words
@@ -38,7 +37,7 @@ class VisibleText:
     or more fails. Abstains where the package, or a library of the system that it wants, is missing.
     """
 
-    name = "visible_text"
+    name = "ocr_leakage"
     costly = True
 
     class Options(Record):
@@ -50,46 +49,50 @@ class VisibleText:
         side: int = Field(default=512, ge=64)
         """Longer side in pixels that larger pictures are brought down to."""
 
-    def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
+    def __init__(
+        self,
+        options: Options,
+        taxonomy: Taxonomy,
+        reader: Callable[[], TextReader] = TextReader,
+        most_pictures: int = MOST_PICTURES,
+    ) -> None:
         self.options = options.model_dump()
         self._chosen = options
+        self._paraphrases = taxonomy.paraphrases
         self._rules = WordRules(taxonomy.paraphrases)
         self._policy = taxonomy.policy
+        self._reader = LazyModel(lambda: find_packages([PACKAGE]), reader, PACKAGE, f"; {LIBRARIES}")
+        self.version = f"2, {self._reader.identity}"
         self._lock = Lock()
-        self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._lines_of: LRUCache[str, tuple[str, ...]] = LRUCache(most_pictures)
 
-    @cached_property
-    def version(self) -> str:
-        """Part of a finished shard's key: what was abstained on is judged once the reader loads.
+    def reads(self, candidate: Candidate) -> Sequence[Entry]:
+        return [self._paraphrases, self._policy]
 
-        Found out when it is asked for, because loading takes 0.2 s and `--help` need not wait for it.
-        """
-        return "2, cannot judge" if self._cannot else f"2, {PACKAGE} {installed(PACKAGE)}"
+    def lacks(self) -> str | None:
+        return self._reader.lacks()
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        if self._cannot or not evidence.pixels:
-            return abstention(self.name, self.version, self._cannot or "there is no decoded picture to read")
-        read = {
-            one.number: self._read(one.pixels, one.picture.image.id if one.picture.image else None)
-            for one in shown(candidate, evidence)
-        }
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Finding:
+        reader = self._reader.get()
+        pictures = decoded_pictures(candidate, evidence)
+        if not pictures:
+            return Finding("abstain", "there is no decoded picture to read")
+        lines = {one.number: self._read(reader, one.pixels, one.image_id) for one in pictures}
         signs = self._rules.signs(candidate.seed_query.text)
-        seen = {sign.said: places for sign in signs if (places := self._places(sign, read))}
+        seen = {sign.phrase: places for sign in signs if (places := self._places(sign, lines))}
         score = round(len(seen) / len(signs), 4) if signs else 0.0
         reason = f"{len(seen)} of {len(signs)} telling words of the seed query can be read in the pictures"
         if seen:
-            reason += ": " + ", ".join(f"{word} in {named(places)}" for word, places in seen.items())
+            reason += ": " + ", ".join(f"{word} in {name_pictures(places)}" for word, places in seen.items())
         feedback = ""
-        if excluded := self._excluded(read):
+        if excluded := self._find_exclusion(lines):
             rule, place = excluded
-            reason = f"hard exclusion {rule!r} is hit by words in {named([place])}"
-            feedback = f"Let {named([place])} show no writing; it hits the exclusion {rule!r}."
+            reason = f"hard exclusion {rule!r} is hit by words in {name_pictures([place])}"
+            feedback = f"Let {name_pictures([place])} show no writing; it hits the exclusion {rule!r}."
         elif score >= self._chosen.threshold:
-            where = named(sorted({place for places in seen.values() for place in places}))
+            where = name_pictures(sorted({place for places in seen.values() for place in places}))
             feedback = f"Let {where} show no writing that says what is aimed at, on signs, labels or pages."
-        return Verdict(
-            check=self.name,
-            version=self.version,
+        return Finding(
             outcome="fail" if feedback else "pass",
             score=score,
             threshold=self._chosen.threshold,
@@ -97,53 +100,38 @@ class VisibleText:
             feedback=feedback,
         )
 
-    def _read(self, pixels: Pixels, image: str | None) -> tuple[str, ...]:
+    def _read(self, reader: TextReader, pixels: Pixels, image: str | None) -> tuple[str, ...]:
         """The lines that the picture shows; one of a known image is not read again."""
         with self._lock:  # shards are filtered in threads
-            if image in self._known:
-                self._known.move_to_end(image)
-                return self._known[image]
-        lines = self._lines(pixels)
-        if image is not None:
+            known = self._lines_of.get(image) if image else None
+        if known is not None:
+            return known
+        lines = self._read_anew(reader, pixels)
+        if image:
             with self._lock:
-                self._known[image] = lines
-                while len(self._known) > KNOWN:
-                    self._known.popitem(last=False)
+                self._lines_of[image] = lines
         return lines
 
-    def _lines(self, pixels: Pixels) -> tuple[str, ...]:
-        if min(pixels.size) < TINY or not isinstance(self._reader, Reader):
+    def _read_anew(self, reader: TextReader, pixels: Pixels) -> tuple[str, ...]:
+        if min(pixels.size) < TINY:
             return ()
-        found = self._reader.lines(np.asarray(_readable(pixels, self._chosen.side)))
+        found = reader.lines(np.asarray(_readable(pixels, self._chosen.side)))
         return tuple(text for text, sure in found if sure >= self._chosen.confidence)
 
-    @cached_property
-    def _cannot(self) -> str | None:
-        """Why nothing can be read here."""
-        return lacking([PACKAGE]) or (self._reader if isinstance(self._reader, str) else None)
-
-    @cached_property
-    def _reader(self) -> Reader | str:
-        """The reader, or why there is none; loaded at first use."""
-        try:
-            return Reader()
-        except Exception as error:  # a library of the system is missing, for example
-            return f"{PACKAGE} does not load: {error}; {LIBRARIES}"
-
-    def _places(self, sign: Sign, read: Mapping[int, Sequence[str]]) -> list[int]:
+    def _places(self, sign: Sign, lines: Mapping[int, Sequence[str]]) -> list[int]:
         """Numbers of the pictures in which the sign can be read."""
-        return [n for n, lines in read.items() if sign.among(self._rules.shown(lines)) or _nearly(sign, lines)]
+        return [n for n, read in lines.items() if sign.among(self._rules.phrases(read)) or _nearly(sign, read)]
 
-    def _excluded(self, read: Mapping[int, Sequence[str]]) -> tuple[str, int] | None:
-        for number, lines in read.items():
-            if hit := self._policy.screen(" ".join(lines), "image"):
+    def _find_exclusion(self, lines: Mapping[int, Sequence[str]]) -> tuple[str, int] | None:
+        for number, read in lines.items():
+            if hit := self._policy.screen(" ".join(read), "image"):
                 return hit.rule, number
         return None
 
 
 def _readable(pixels: Pixels, side: int) -> Pixels:
     """The picture in RGB, on white where it is transparent, no longer than `side`."""
-    pixels = in_colours(pixels)
+    pixels = to_rgb(pixels)
     if max(pixels.size) > side:
         pixels = pixels.reduce(max(1, max(pixels.size) // (2 * side)))
         pixels.thumbnail((side, side))
@@ -152,7 +140,7 @@ def _readable(pixels: Pixels, side: int) -> Pixels:
 
 def _nearly(sign: Sign, lines: Iterable[str]) -> bool:
     """Whether a form of the sign shows with one wrong letter, or run together with other words."""
-    forms = {"".join(form) for form in sign.forms} | {"".join(words(sign.said))}
+    forms = {"".join(form) for form in sign.forms} | {"".join(words(sign.phrase))}
     known = [form for form in forms if len(form) >= SURE]
     for line in lines:
         joined = "".join(words(line))

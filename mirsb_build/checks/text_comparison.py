@@ -1,6 +1,6 @@
-"""Which candidates are kept of those whose texts are alike, and which kept one each other is most like.
+"""The comparison of candidates by their texts: which are kept of those that are alike.
 
-Shared by the checks that compare texts: they differ in how alike two texts are, by words or by meaning.
+Shared by `lexical_duplicates` and `semantic_duplicates`, which differ in how alike two texts are.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mirsb_build.ports import Peer, Peers
+from mirsb_build.ports import Peer
 from mirsb_build.records import Candidate
 
 SEED_QUERY, TEXT = "seed query", "text"
@@ -21,16 +21,17 @@ Near = Callable[[str, Sequence[str]], Iterable[Pair]]
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """The most alike of the candidates that are kept, and by which text."""
+class Nearest:
+    """The most alike of the candidates that are kept."""
 
-    kept: Peer
+    original: Peer
     text: str
+    """By which text it is that: SEED_QUERY or TEXT."""
     likeness: float
     fails: bool
 
 
-class Kept:
+class TextComparison:
     """Compares candidates in their order with those kept before them.
 
     Seed queries are compared among candidates of one relation type, because a seed meets every relation type; what the
@@ -43,33 +44,30 @@ class Kept:
         self._limits = limits
         self._near = near
 
-    def nearest(self, candidate: Candidate, peers: Peers) -> Likeness | None:
-        """The kept candidate that this one is most like, None where none comes near; found once for all peers."""
-        if candidate.id in peers:
-            return peers.once(self, lambda: self._all_nearest(peers.entries)).get(candidate.id)
-        return self._all_nearest((*peers.entries, Peer(candidate))).get(candidate.id)
-
-    def _all_nearest(self, entries: Sequence[Peer]) -> dict[str, Likeness]:
-        texts = _Texts([_compared(entry.candidate) for entry in entries], self._near)
-        saying: defaultdict[int, list[int]] = defaultdict(list)  # text -> places of the kept ones that say it
-        found: dict[str, Likeness] = {}
+    def nearest(self, candidates: Sequence[Candidate], earlier: Sequence[Peer]) -> list[Nearest | None]:
+        """For each candidate the kept one that it is most like, None where none comes near."""
+        entries = (*earlier, *(Peer(candidate) for candidate in candidates))
+        texts = _Texts([_texts_to_compare(entry.candidate) for entry in entries], self._near)
+        kept_with: defaultdict[int, list[int]] = defaultdict(list)  # text -> places of the kept ones that say it
+        found: list[Nearest | None] = []
         for place, entry in enumerate(entries):
             near = [
                 (likeness - self._limits[name], -other, name, likeness)
                 for name, text in texts.of(place)
-                for said, likeness in texts.near(text)
-                for other in saying.get(said, ())
+                for near_text, likeness in texts.near(text)
+                for other in kept_with.get(near_text, ())
                 if not entry.release and (entries[other].release or entries[other].candidate.id != entry.candidate.id)
             ]
-            fails = False
+            nearest, fails = None, False
             if near:
                 beyond, other, name, likeness = max(near)  # of equals the first in order
                 fails = beyond >= 0
-                found[entry.candidate.id] = Likeness(entries[-other], name, likeness, fails)
+                nearest = Nearest(entries[-other], name, likeness, fails)
+            found.append(nearest)
             if entry.release or (entry.candidate.alive and not (entry.candidate.failures or fails)):
                 for _, text in texts.of(place):
-                    saying[text].append(place)
-        return found
+                    kept_with[text].append(place)
+        return found[len(earlier) :]
 
 
 class _Texts:
@@ -96,8 +94,8 @@ class _Texts:
         return [(text, 1.0), *self._near.get(text, ())]
 
 
-def _compared(candidate: Candidate) -> dict[str, str]:
+def _texts_to_compare(candidate: Candidate) -> dict[str, str]:
     """What is compared, text -> its name; a first line says with which others."""
     asked = {f"seed query for {candidate.relation_type}\n{candidate.seed_query.text}": SEED_QUERY}
-    told = "\n".join([candidate.prompt, *(picture.description for picture in candidate.pictures)])
-    return asked | ({f"text\n{told}": TEXT} if candidate.prompt else {})
+    read = "\n".join([candidate.prompt, *(picture.description for picture in candidate.pictures)])
+    return asked | ({f"text\n{read}": TEXT} if candidate.prompt else {})

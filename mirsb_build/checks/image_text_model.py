@@ -22,7 +22,7 @@ AT_ONCE = 16
 Cosines = npt.NDArray[np.float32]
 
 
-class PictureText:
+class ImageTextModel:
     """A model with a tower for pictures and one for texts; raises ModelError where it cannot be loaded."""
 
     def __init__(self, model: str, device: str) -> None:
@@ -78,8 +78,8 @@ def is_folder(model: str) -> bool:
     return Path(model).expanduser().is_dir() or model.startswith((".", "/", "~")) or model.count("/") != 1
 
 
-def identity(model: str) -> str:
-    """What a model is known by: a Hub's name, or a folder's name and contents; raises ModelError for a wrong folder."""
+def model_identity(model: str) -> str:
+    """Name a model by the Hub's name, or a folder's name and contents; raises ModelError for a wrong folder."""
     try:
         if not is_folder(model):
             return model

@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.results import Row
-from mirsb_build.checks.visible_text import VisibleText
+from mirsb_build.checks.ocr_leakage import OcrLeakage
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.images.backends.openmoji.backend import OpenMoji
-from mirsb_build.ports import Evidence, Pixels
+from mirsb_build.ports import DecodedImages, Evidence, Pixels
 from mirsb_build.records import Candidate, ImageSpec, Origin, Picture, SeedQuery
 
 FONTS = """DejaVuSans DejaVuSans-Bold DejaVuSerif DejaVuSansMono DejaVuSans-Oblique STIXGeneral cmr10 cmtt10
@@ -65,7 +65,7 @@ class Case:
 def measure() -> list[Row]:
     """Recall and precision; prints them by size and angle."""
     scenes = asyncio.run(_scenes())
-    check = VisibleText(VisibleText.Options(), load_taxonomy())
+    check = OcrLeakage(OcrLeakage.Options(), load_taxonomy())
     cases = list(_cases())
     began = time.process_time()
     scores = [_score(check, case, scenes[n % len(scenes)]) for n, case in enumerate(cases)]
@@ -77,7 +77,7 @@ def measure() -> list[Row]:
     for threshold in (0.1, 0.2, 0.25, 0.3, 0.34, 0.4, 0.5):
         told = (found >= threshold) & counts
         print(f"  {threshold:.2f}  {_precision(told, truth):.3f}  {float(told[truth & counts].mean()):.3f}")
-    limit = (load_profile("paper").checks["visible_text"] or {})["threshold"]
+    limit = (load_profile("paper").checks["ocr_leakage"] or {})["threshold"]
     told = found >= limit
     precision, recall = _precision(told & counts, truth), float(told[truth & counts].mean())
     wrong = int((told & ~truth).sum())
@@ -163,22 +163,22 @@ def _file(font: str) -> str:
     return str(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{font}.ttf")
 
 
-def _score(check: VisibleText, case: Case, scene: Pixels) -> float:
+def _score(check: OcrLeakage, case: Case, scene: Pixels) -> float:
     verdict = _judged(check, case.seed_query, _with_words(scene, case))
     if verdict is None:
         raise SystemExit("the check abstains: pip install 'mirsb-build[checks]'")
     return verdict
 
 
-def _judged(check: VisibleText, seed_query: str, pixels: Pixels) -> float | None:
+def _judged(check: OcrLeakage, seed_query: str, pixels: Pixels) -> float | None:
     seed = SeedQuery(risk_category="Privacy", facet="", text=seed_query, origin=Origin(kind="file", name="benchmark"))
     picture = Picture(description="A scene.", keywords=("scene",))
     candidate = Candidate(seed_query=seed, relation_type="Causality", prompt="See.", pictures=(picture, picture))
-    evidence = Evidence(relation_type=RELATION_TYPE, pixels=(pixels,))
+    evidence = Evidence(RELATION_TYPE, lambda: DecodedImages((pixels,)))
     return check.judge(candidate, evidence).score
 
 
-def _seconds(check: VisibleText, scenes: list[Pixels]) -> float:
+def _seconds(check: OcrLeakage, scenes: list[Pixels]) -> float:
     """Core-seconds a scene."""
     began = time.process_time()
     for scene in scenes:

@@ -7,9 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.checks_duplicates import at
+from benchmarks.checks_image_duplicates import at
 from benchmarks.results import Row
-from mirsb_build.checks.duplicate_texts import DuplicateTexts
+from mirsb_build.checks.lexical_duplicates import LexicalDuplicates
 from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.similarity.shingles import overlap, shingles
 
@@ -27,7 +27,7 @@ def measure() -> list[Row]:
         "slip of the pen": lambda t: t.replace("without", "witout"),
     }
     known = [shingles(text) for text in asked]
-    threshold = DuplicateTexts.Options().likeness
+    threshold = LexicalDuplicates.Options().likeness
     same = {
         name: np.array([overlap(shingles(change(t)), k) for t, k in zip(asked, known, strict=True)])
         for name, change in changes.items()
