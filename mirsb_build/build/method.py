@@ -1,4 +1,4 @@
-"""The method."""
+"""The method: the seven stages, top to bottom, whatever runs their shards."""
 
 from __future__ import annotations
 
