@@ -175,7 +175,7 @@ def _ours(case: Case, model: Path, batch: int, *, keep: bool) -> dict[str, float
 
     nobody: Any = None
     size = {"width": case.side, "height": case.side}
-    words: dict[str, Any] = {"layout": "plain", "index": 1, "count": 2, "anchor": "a", "keywords": ("key", "desk")}
+    words: dict[str, Any] = {"layout": "plain", "index": 1, "count": 2, "candidate": "a", "keywords": ("key", "desk")}
     specs = [ImageSpec(description=prompt, **words, **size) for prompt in _prompts(case)]
     warm = [ImageSpec(description=f"warm {n}", **words, **size) for n in range(batch)]
     options = Options(model=str(model), steps=case.steps, devices=(case.device,), batch=batch, styles=())

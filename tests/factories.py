@@ -67,7 +67,7 @@ def seed_query(text: str = SEED, category: str = "Privacy", facet: str = "privat
 
 def image_spec(**changes: Any) -> ImageSpec:
     values: dict[str, Any] = {"description": "A key on a desk.", "keywords": ("key",), "layout": "plain"}
-    values |= {"index": 1, "count": 2, "anchor": "a", "width": 128, "height": 128}
+    values |= {"index": 1, "count": 2, "candidate": "a", "width": 128, "height": 128}
     return ImageSpec(**(values | changes))
 
 

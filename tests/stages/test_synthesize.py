@@ -63,7 +63,7 @@ def test_every_picture_gets_an_image_that_the_store_has(
         assert shown.image.sources and all(s.licence == "CC BY-SA 4.0" and s.file for s in shown.image.sources)
         said = shown.image.spec
         assert (said.index, said.count, said.layout) == (number, 2, taxonomy.relation_type(relation).layout)
-        assert said.anchor == one.id
+        assert said.candidate == one.id
 
 
 def test_an_image_is_made_once_for_all_builds_of_a_store(memory_store: Store, taxonomy: Taxonomy) -> None:
@@ -80,7 +80,7 @@ def test_dead_and_excluded_candidates_pass_through_between_the_others(memory_sto
     assert [done[0], done[2]] == [DEAD, EXCLUDED]
     assert [c.id for c in done] == [c.id for c in shard]
     assert all(p.image for c in (done[1], done[3]) for p in c.pictures)
-    assert [p.image.spec.anchor for p in done[3].pictures if p.image] == [other.id] * 2
+    assert [p.image.spec.candidate for p in done[3].pictures if p.image] == [other.id] * 2
 
 
 def test_a_shard_of_nothing_to_draw_draws_nothing(memory_store: Store, taxonomy: Taxonomy) -> None:

@@ -130,4 +130,4 @@ def _sample(spec: ImageSpec) -> int:
 
     It follows from the place and not from the spec, so a picture that a later round leaves alone is not paid again.
     """
-    return int(content_hash(spec.anchor, spec.index)[:12], 16)
+    return int(content_hash(spec.candidate, spec.index)[:12], 16)

@@ -134,7 +134,7 @@ def test_a_picture_that_the_model_would_not_draw_is_a_verdict_and_not_asked_for_
 
 
 def test_two_pictures_in_the_same_words_are_two_pictures_and_one_that_stays_is_one(api: Drawn) -> None:
-    shared = {"shares": ("style",), "anchor": "a"}
+    shared = {"shares": ("style",), "candidate": "a"}
     first, second = api.render(image_spec(index=1, **shared), image_spec(index=2, **shared))
     assert isinstance(first.result, Image)
     assert isinstance(second.result, Image)

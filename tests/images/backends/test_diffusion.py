@@ -114,7 +114,7 @@ def test_a_picture_does_not_depend_on_its_neighbours_to_the_eye(diffusion: Diffu
 
 
 def test_pictures_that_share_the_noise_start_from_it(diffusion: Diffusion, portal: BlockingPortal) -> None:
-    shared = [spec(n, index=n, shares=("noise",), anchor="b") for n in (1, 2)]
+    shared = [spec(n, index=n, shares=("noise",), candidate="b") for n in (1, 2)]
     seeds = [one.generation.seed for one in portal.call(rendered, diffusion, shared) if one.generation]
     assert len(seeds) == 2 and len(set(seeds)) == 1
 

@@ -67,9 +67,9 @@ def opened(corpus: Path | str, tools: Tools, **options: Any) -> Retrieval:
     return backend
 
 
-def wanted(*keywords: str, anchor: str = "a", description: str = "", **changes: Any) -> ImageSpec:
+def wanted(*keywords: str, candidate: str = "a", description: str = "", **changes: Any) -> ImageSpec:
     said = description or f"A picture of {' and '.join(keywords)}."
-    return image_spec(keywords=keywords, description=said, anchor=anchor, **changes)
+    return image_spec(keywords=keywords, description=said, candidate=candidate, **changes)
 
 
 def sources(backend: Retrieval, *specs: ImageSpec, used: tuple[str, ...] = ()) -> list[str]:
@@ -125,8 +125,8 @@ def test_nothing_is_taken_for_what_the_collection_has_not(retrieval: Retrieval, 
 
 def test_all_words_of_a_keyword_count_before_one_of_them(tmp_path: Path, tools: Tools) -> None:
     words = opened(small(tmp_path, "a red door", "a red kite", "a kite"), tools, embedder=None)
-    assert sources(words, *[wanted("red kite", anchor=str(n)) for n in range(3)]) == ["1.png"] * 3
-    assert sources(words, wanted("red lamp", anchor="x")) == ["0.png"], "one word is better than nothing"
+    assert sources(words, *[wanted("red kite", candidate=str(n)) for n in range(3)]) == ["1.png"] * 3
+    assert sources(words, wanted("red lamp", candidate="x")) == ["0.png"], "one word is better than nothing"
 
 
 def test_captions_in_other_languages_are_told_and_found_by_their_words(
@@ -150,13 +150,13 @@ def test_captions_in_other_languages_are_told_and_found_by_their_words(
 def test_specs_with_one_keyword_take_all_that_fits_evenly(tmp_path: Path, tools: Tools) -> None:
     captions = [f"a kite over {place}" for place in "sea hill town lake park field farm road wood moor".split()]
     backend = opened(small(tmp_path, *captions, "a lamp", "a door"), tools, embedder=None)
-    taken = sources(backend, *[wanted("kite", anchor=str(n), description=f"Kite {n}.") for n in range(200)])
+    taken = sources(backend, *[wanted("kite", candidate=str(n), description=f"Kite {n}.") for n in range(200)])
     assert Counter(taken) == {f"{n}.png": 20 for n in range(10)}
 
 
 def test_no_candidate_has_a_picture_twice_while_another_fits(tmp_path: Path, tools: Tools) -> None:
     backend = opened(small(tmp_path, "a kite", "kites"), tools, embedder=None)
-    taken = sources(backend, *[wanted("kite", anchor=anchor, index=n) for anchor in "abc" for n in (1, 2)])
+    taken = sources(backend, *[wanted("kite", candidate=candidate, index=n) for candidate in "abc" for n in (1, 2)])
     assert all(set(taken[n : n + 2]) == {"0.png", "1.png"} for n in (0, 2, 4))
     assert Counter(sources(backend, *[wanted("kite", index=n) for n in (1, 2, 3)])) in (
         {"0.png": 2, "1.png": 1},
@@ -166,7 +166,7 @@ def test_no_candidate_has_a_picture_twice_while_another_fits(tmp_path: Path, too
 
 def test_pictures_that_are_used_already_come_last(tmp_path: Path, tools: Tools) -> None:
     backend = opened(small(tmp_path, "a kite", "a kite", "a kite"), tools, embedder=None)
-    specs = [wanted("kite", anchor=a) for a in "abc"]
+    specs = [wanted("kite", candidate=a) for a in "abc"]
     assert sources(backend, *specs, used=("0.png", "of another build")) == ["1.png", "2.png", "0.png"]
 
 
@@ -193,11 +193,11 @@ def test_every_spec_gets_a_picture_that_fits_and_none_twice_while_others_are_fre
     taken = {place for place in used if place < len(captions)}
     choice = Choice([str(n) for n in range(len(captions))], taken)
     had: dict[str, list[int]] = {}
-    asked = [wanted(thing, anchor=anchor) for thing, anchor in specs]
-    for (thing, anchor), fits in zip(specs, ranking.fitting(asked, None), strict=True):
-        place = choice.take(anchor, fits)
+    asked = [wanted(thing, candidate=candidate) for thing, candidate in specs]
+    for (thing, candidate), fits in zip(specs, ranking.fitting(asked, None), strict=True):
+        place = choice.take(candidate, fits)
         fitting = {n for n, caption in enumerate(captions) if thing in caption}
-        own = had.setdefault(anchor, [])
+        own = had.setdefault(candidate, [])
         if place is None:
             assert not fitting
             continue
@@ -215,7 +215,7 @@ def test_every_spec_gets_a_picture_that_fits_and_none_twice_while_others_are_fre
 def test_another_process_chooses_the_same_and_finds_all_in_the_store(
     collection: Path, retrieval: Retrieval, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    specs = [wanted(k, anchor=str(n % 7)) for n, k in enumerate(["feline", "key", "writing", "vehicle", "food"] * 4)]
+    specs = [wanted(k, candidate=str(n % 7)) for n, k in enumerate(["feline", "key", "writing", "vehicle", "food"] * 4)]
     here = sources(retrieval, *specs)
     code = (
         "import json, sys; from mirsb_build.images import *; from mirsb_build.config.profiles import ImageChoice;"

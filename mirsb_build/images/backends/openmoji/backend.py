@@ -82,7 +82,7 @@ class OpenMoji:
         """One picture."""
         began = time.monotonic()
         found = self.corpus.find(spec.keywords, spec.description)
-        others = tuple(self.corpus.find(keywords) for keywords in spec.companions) if spec.layout == "pieces" else ()
+        others = tuple(self.corpus.find(keywords) for keywords in spec.group_keywords) if spec.layout == "pieces" else ()
         drawn: set[Entry] = set()
         props, *whole = (tuple(Drawing(entry, self, drawn) for entry in entries) for entries in (found, *others))
         pixels = compose(spec, Cast(props, tuple(whole)))

@@ -20,15 +20,15 @@ class Choice:
         for file in {int(self._file[place]) for place in taken}:
             self._times[file] = 1
 
-    def take(self, anchor: str, fitting: Places) -> int | None:
+    def take(self, candidate: str, fitting: Places) -> int | None:
         """Place of the best among the least used pictures that fit; None where none fits.
 
-        A picture that the same anchor has already is taken only where nothing else fits.
+        A picture that the same candidate has already is taken only where nothing else fits.
         """
         if not len(fitting):
             return None
         files = self._file[fitting]
-        own = self._with.setdefault(anchor, [])
+        own = self._with.setdefault(candidate, [])
         apart = ~np.isin(files, own)
         if apart.any():
             files, fitting = files[apart], fitting[apart]

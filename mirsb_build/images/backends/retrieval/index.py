@@ -78,7 +78,7 @@ class Index:
             [picture.sha256 for picture in self.pictures],
             [self.by_id[source] for source in used if source in self.by_id],
         )
-        places = [choice.take(s.anchor, fits) for s, fits in zip(specs, self._fitting(specs), strict=True)]
+        places = [choice.take(s.candidate, fits) for s, fits in zip(specs, self._fitting(specs), strict=True)]
         chosen = Chosen(sources=tuple("" if place is None else self.pictures[place].row.id for place in places))
         self._keep(name, chosen.model_dump_json().encode())
         return chosen
