@@ -166,7 +166,7 @@ def _plain(case: Case, model: Path, batch: int) -> dict[str, float]:
 
 
 def _ours(case: Case, model: Path, batch: int, *, keep: bool) -> dict[str, float]:
-    from mirsb_build.images import Images, Tools
+    from mirsb_build.images import BackendContext, Images
     from mirsb_build.images.backends.diffusion.backend import Diffusion
     from mirsb_build.images.backends.diffusion.options import Options
     from mirsb_build.ports import RenderedImage
@@ -182,7 +182,7 @@ def _ours(case: Case, model: Path, batch: int, *, keep: bool) -> dict[str, float
 
     async def run(folder: str) -> dict[str, float]:
         store = Store(folder)
-        backend = Diffusion(options, Tools(store, nobody, nobody))
+        backend = Diffusion(options, BackendContext(store, nobody, nobody))
         images = Images(backend, store)
         drawn: list[RenderedImage] = []
 

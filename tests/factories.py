@@ -18,7 +18,7 @@ from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Policy, Taxonomy, load_taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.llm import Ledger, Models
-from mirsb_build.ports import Evidence, Peers, RenderedImage, TextModel
+from mirsb_build.ports import Evidence, ImageBackend, Peers, RenderedImage, TextModel
 from mirsb_build.records import (
     BuildOrder,
     Candidate,
@@ -171,11 +171,10 @@ def stored_image(store: Store, seed: int, side: int = 128) -> Image:
     return image(hash, id, width=side, height=side, view_hashes=view_hashes(pixels), spec=spec)
 
 
-class NoiseBackend:
+class NoiseBackend(ImageBackend):
     """An image backend that draws noise, the same for the same spec."""
 
     identity = "noise-1"
-    layouts: frozenset[str] = frozenset()
 
     async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
         for spec in specs:

@@ -20,7 +20,7 @@ from mirsb_build.checks import open_checks
 from mirsb_build.config.profiles import Profile, check_build_name, load_profile
 from mirsb_build.records import BuildOrder
 from mirsb_build.errors import BadFile, UnknownName, UsageError
-from mirsb_build.images import Images, Tools, open_backend
+from mirsb_build.images import Images, BackendContext, open_backend
 from mirsb_build.llm import Ledger, Models, open_models
 from mirsb_build.build.environment import describe
 from mirsb_build.ports import Peer
@@ -30,6 +30,7 @@ from mirsb_build.records import Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
 from mirsb_build.review import DecisionLog, simulate, turned_down
 from mirsb_build.stages import Stage, decompose, seeds
+from mirsb_build.stages.allotment import Allotment
 from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
 from mirsb_build.stages.publish import Publish
@@ -117,7 +118,7 @@ class Build:
         self.models.identity(seeds.ROLE, seeds.PROMPT)
         for name in self.relation_types:
             self.models.identity(decompose.ROLE, decompose.prompt_name(name))
-        backend = open_backend(self.profile.images, Tools(self.store, self.models, self.taxonomy.policy))
+        backend = open_backend(self.profile.images, BackendContext(self.store, self.models, self.taxonomy.policy))
         for name in self.relation_types:
             layout = self.taxonomy.relation_type(name).layout
             if backend.layouts and layout not in backend.layouts:
@@ -150,9 +151,13 @@ class Build:
     def decompose(self) -> Decompose:
         return Decompose(self.models, self.taxonomy, self._again)
 
-    def synthesize(self, drafts: Sequence[Candidate], beside: Sequence[Candidate] = ()) -> Synthesize:
-        size = self.profile.images.width, self.profile.images.height
-        return Synthesize(self.images, self.taxonomy, size, drafts, beside)
+    @cached_property
+    def synthesize(self) -> Synthesize:
+        return Synthesize(self.images, self.taxonomy, (self.profile.images.width, self.profile.images.height))
+
+    @cached_property
+    def allotment(self) -> Allotment:
+        return Allotment(self.images, self.taxonomy, (self.profile.images.width, self.profile.images.height))
 
     def filter(self, peers: Sequence[Candidate]) -> Filter:
         return Filter(self.checks, self.images, self.taxonomy, peers, self.released)

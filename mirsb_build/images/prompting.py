@@ -1,4 +1,4 @@
-"""What a model that draws is told: keywords first, then what pictures of one candidate share, then the description.
+"""The prompt of a model that draws: keywords first, then what pictures of one candidate share, then the description.
 
 A text encoder reads a limited number of tokens; what stands last is lost first.
 """
@@ -23,8 +23,8 @@ SHARED_KEYWORDS = 3
 """Keywords that name a shared scene, at most."""
 
 
-def worded(spec: ImageSpec, styles: Sequence[str] = STYLES) -> str:
-    """The whole prompt of a picture; pictures of one candidate that share style or scene have those words in common."""
+def write_prompt(spec: ImageSpec, styles: Sequence[str] = STYLES) -> str:
+    """Write the whole prompt of a picture; those of one candidate have the words of what they share in common."""
     parts = [", ".join(spec.keywords).capitalize(), style(spec, styles), scene(spec), spec.description]
     return " ".join(f"{part.rstrip('. ')}." for part in parts if part)
 

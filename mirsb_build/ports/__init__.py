@@ -15,7 +15,7 @@ from mirsb_build.ports.checks import (
     Peers,
 )
 from mirsb_build.ports.images import (
-    Allots,
+    Draws,
     ImageBackend,
     Pixels,
     RenderedImage,
@@ -29,13 +29,13 @@ from mirsb_build.ports.models import (
 )
 
 __all__ = [
-    "Allots",
     "Answer",
     "Asker",
     "BatchCheck",
     "Case",
     "Check",
     "CostlyCheck",
+    "Draws",
     "Evidence",
     "ImageBackend",
     "ModelCheck",

@@ -151,7 +151,7 @@ class Candidate(Identified):
         """A copy with some fields changed; its revision is computed anew unless only the verdicts changed."""
         copied = super().model_copy(update=update, deep=deep)
         if set(update or ()) - {"verdicts"}:
-            copied.__dict__.pop("revision", None)
+            vars(copied).pop("revision", None)
         return copied
 
     @property
@@ -210,6 +210,5 @@ def canonical_candidate(candidate: Candidate) -> dict[str, Any]:
         "sample": candidate.sample,
         "calls": [canonical_call(call) for call in candidate.calls],
         "problem": candidate.problem,
-        "excluded": excluded
-        and {"rule": excluded.rule, "where": excluded.where, "explanation": excluded.explanation},
+        "excluded": excluded and {"rule": excluded.rule, "where": excluded.where, "explanation": excluded.explanation},
     }

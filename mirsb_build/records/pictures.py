@@ -119,7 +119,7 @@ class Image(Record):
     perceptual_hash: str
     """64-bit pHash in hex."""
     view_hashes: str = Field(default="", pattern=r"^([0-9a-f]{768})?$")
-    """Twelve hashes of 256 bits in hex, one a view of the picture (`image_hashes.view_hashes`); empty in old records."""
+    """Twelve hashes of 256 bits in hex, one a view of the picture (`image_hashes`); empty in old records."""
     length: int = Field(default=0, ge=0)
     """Bytes of the blob; 0 in old records."""
     thumbnail: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.images.prompting import STYLES, noise_seed, scene, style, worded
+from mirsb_build.images.prompting import STYLES, noise_seed, scene, style, write_prompt
 from mirsb_build.records import ImageSpec
 from tests.factories import image_spec
 
@@ -25,13 +25,13 @@ def pictures(*shares: str, candidate: str = "a") -> list[ImageSpec]:
 
 def test_keywords_come_first_and_the_description_last() -> None:
     [first, *_] = pictures("scene")
-    assert worded(first, ["A plain photograph."]) == (
+    assert write_prompt(first, ["A plain photograph."]) == (
         "Key, door. A plain photograph. Always the same scene with key. A quiet view of key."
     )
 
 
 def test_nothing_is_added_where_nothing_is_asked_for() -> None:
-    assert worded(pictures()[2], ()) == "Garden. A quiet view of garden."
+    assert write_prompt(pictures()[2], ()) == "Garden. A quiet view of garden."
 
 
 def test_pictures_that_share_a_style_are_drawn_in_one_and_others_in_several() -> None:

@@ -97,7 +97,9 @@ def test_every_place_can_be_drawn_wide_and_tall_in_every_palette(place: str) -> 
 
 
 @settings(max_examples=15, deadline=None)
-@given(count=st.integers(2, 4), candidate=st.text(max_size=4), width=st.integers(120, 320), height=st.integers(120, 320))
+@given(
+    count=st.integers(2, 4), candidate=st.text(max_size=4), width=st.integers(120, 320), height=st.integers(120, 320)
+)
 def test_pieces_put_together_are_the_whole(count: int, candidate: str, width: int, height: int) -> None:
     sizes: dict[str, Any] = {"count": count, "candidate": candidate, "width": width, "height": height}
     wide, high = piece_size(scene(1, **sizes))

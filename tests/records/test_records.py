@@ -200,7 +200,7 @@ def test_verdicts_leave_the_revision_alone(said: list[Verdict]) -> None:
 
 
 def test_a_revision_is_hashed_in_words_of_its_own() -> None:
-    """Decisions hold for a revision. Recorded on 2026-11-25, before the fields that these words name had other names."""
+    """Decisions hold for a revision. Recorded on 2026-11-25, when some of the fields had other names."""
     drawn_candidate = candidate(pictures=(picture(image=drawn(generation=GENERATION)),))
     recorded = {
         "bare": Candidate(seed_query=seed_query(), relation_type="Causality").revision,
@@ -222,7 +222,9 @@ def test_the_allotted_picture_of_a_stock_counts_once_it_is_the_image() -> None:
     allotted = picture().model_copy(update={"source": "birds/wren.png"})
     assert candidate(pictures=(allotted,)).revision == candidate(pictures=(picture(),)).revision
     stocked = image(spec=image_spec(source="birds/wren.png"))
-    assert candidate(pictures=(picture(image=stocked),)).revision != candidate(pictures=(picture(image=image()),)).revision
+    assert (
+        candidate(pictures=(picture(image=stocked),)).revision != candidate(pictures=(picture(image=image()),)).revision
+    )
 
 
 def test_a_copy_has_the_revision_of_its_own_content() -> None:
