@@ -14,7 +14,7 @@ import anyio
 
 from mirsb_build.errors import StoreError, UsageError
 from mirsb_build.images import RenderResult
-from mirsb_build.views.contact_sheet import Tile, sheet
+from mirsb_build.views.contact_sheet import Tile, draw_sheet
 from mirsb_build.llm import offline
 from mirsb_build.records import Candidate, Image, ImageSpec, Origin, Picture, Record, SeedQuery
 from mirsb_build.build.context import Build
@@ -185,7 +185,7 @@ def _sheet(build: Build, relation_type: str, words: str, told: Sequence[Previewe
         for picture, one in zip(told, made, strict=True)
     ]
     subtitle = f"{len(tiles)} pictures by {build.images.identity}, profile {build.profile.name}; words: {words}"
-    return sheet(f"{relation_type}, build {build.name}", subtitle, tiles)
+    return draw_sheet(f"{relation_type}, build {build.name}", subtitle, tiles)
 
 
 def _write(build: Build, name: str, page: bytes, to: Path | None) -> str:

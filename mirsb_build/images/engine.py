@@ -161,12 +161,13 @@ class Images:
 
     def _encode_and_store(self, rendered: RenderedImage, pixels: Pixels) -> Image:
         data = encode(pixels, rendered.spec, rendered.sources, synthetic=rendered.synthetic)
+        grey = pixels.convert("L")  # what both hashes begin with
         return Image(
             id=self._store.put_blob(data, "png"),
             width=pixels.width,
             height=pixels.height,
-            perceptual_hash=perceptual_hash(pixels),
-            view_hashes=view_hashes(pixels),
+            perceptual_hash=perceptual_hash(grey),
+            view_hashes=view_hashes(grey),
             length=len(data),
             thumbnail=self._store_thumbnail(pixels),
             backend=self.identity,

@@ -123,7 +123,7 @@ class Image(Record):
     length: int = Field(default=0, ge=0)
     """Bytes of the blob; 0 in old records."""
     thumbnail: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    """SHA-256 of the blob with a small WebP copy (`thumbnails.encode_thumbnail`); empty in old records."""
+    """SHA-256 of the blob with a small JPEG copy (`thumbnails.encode_thumbnail`); empty in old records."""
     backend: str
     """Name and version of what made it."""
     spec: ImageSpec

@@ -63,7 +63,7 @@ def test_a_plan_is_kept_to(folder: Path) -> None:
     assert (drawn.stage, drawn.calls) == ("synthesize", 0)
     assert drawn.images == sum(len(c.pictures) for c in drafts)
     with build.working():
-        each(build, build.synthesize(drafts), drafts, 1)
+        each(build, build.synthesize, drafts, 1)
     assert build.images.images_made <= drawn.images
     assert planned(ordered).lines[0].stage == "filter"
 

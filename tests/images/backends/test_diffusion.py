@@ -40,7 +40,7 @@ from mirsb_build.views import History, prov, story, verify
 from tests.factories import image_spec, order, run
 from tests.images.pipelines import flux, stable_diffusion, unconditional
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 STEPS = 2
 
 
