@@ -125,7 +125,7 @@ def _sample_gpu(case: Case) -> Iterator[dict[str, float]]:
 
 
 def _longest_stretch(samples: Sequence[int]) -> Sequence[int]:
-    """Return the samples from the first to the last of the longest stretch without a second of rest: loading is left out."""
+    """Return the samples of the longest stretch without a second of rest: loading is left out."""
     rest = int(1 / SAMPLED_EVERY)
     best: Sequence[int] = ()
     start, idle = 0, 0

@@ -6,8 +6,8 @@ import ctypes
 
 ARENAS = 2
 """Pools that glibc's malloc hands out memory from; its own limit is eight a core, and what is free in one is lost to
-the others. Rendering 498 pictures of 512 pixels in threads, on two cores, peaked at 240 MB without a limit and at 190 MB
-with this one, in the same time."""
+the others. Rendering 498 pictures of 512 pixels in threads, on two cores, peaked at 240 MB without a limit and at
+190 MB with this one, in the same time."""
 _M_ARENA_MAX = -8
 """glibc's name for the limit, in malloc.h."""
 

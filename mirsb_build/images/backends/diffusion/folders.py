@@ -1,4 +1,4 @@
-"""Models that lie in a folder: told from names on a Hub, and known by what is in them."""
+"""Models that lie in a folder: how they differ from names on a Hub, and what identifies them."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _compile(pipe: Any) -> None:
 
 
 def _silence_libraries() -> None:
-    """No bars and no advice of the libraries: what goes wrong is told in our own words."""
+    """No bars and no advice of the libraries: errors are put in our own words."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()

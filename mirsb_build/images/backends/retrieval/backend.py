@@ -74,7 +74,7 @@ class Retrieval(ImageBackend):
             return self._index.by_id
 
     def draw(self, spec: ImageSpec) -> RenderedImage:
-        """Read the picture that was allotted to a spec, or tell why there is none."""
+        """Read the picture that was allotted to a spec, or say why there is none."""
         began = time.monotonic()
         if not spec.source:
             return RenderedImage(spec, None, f"nothing in corpus {self._label} fits {', '.join(spec.keywords)!r}")

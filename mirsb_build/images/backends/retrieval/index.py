@@ -1,4 +1,4 @@
-"""What is known of a collection, made once and kept in the store.
+"""The index of a collection: its usable pictures, their embeddings and earlier choices, kept in the store.
 
     cache/corpora/<fingerprint>/pictures.json       the pictures that may be used
     cache/corpora/<fingerprint>/vectors-<hash>      their captions' embeddings, float16
@@ -31,14 +31,14 @@ VERSION = "1"
 """Changes when other pictures would be let through, or chosen."""
 
 
-class Chosen(Record):
+class StoredChoice(Record):
     """Pictures for the specs of a pass, in order; empty where nothing fits."""
 
     sources: tuple[str, ...]
 
 
 class Index:
-    """A collection's usable pictures and what finds them; not for several threads at once."""
+    """A collection's usable pictures, looked up by word and by meaning; not for several threads at once."""
 
     def __init__(self, corpus: Corpus, embedder: Embedder | None, options: Options, context: BackendContext) -> None:
         self._corpus = corpus
@@ -68,20 +68,20 @@ class Index:
         """Places in `pictures` by the pictures' ids."""
         return {picture.row.id: place for place, picture in enumerate(self.pictures)}
 
-    def choose(self, specs: Sequence[ImageSpec], used: Collection[str]) -> Chosen:
+    def choose(self, specs: Sequence[ImageSpec], used: Collection[str]) -> StoredChoice:
         """Choose a picture for each spec; the same specs are not looked up twice in a store."""
         known_as = self._embedder.identity if self._embedder else ""
         name = f"choice-{content_hash(known_as, [s.id for s in specs], sorted(used))[:16]}.json"
         if stored := self._load(name):
-            return Chosen.model_validate_json(stored)
+            return StoredChoice.model_validate_json(stored)
         usage = PictureUsage(
             [picture.sha256 for picture in self.pictures],
             [self.by_id[source] for source in used if source in self.by_id],
         )
         places = [usage.take(s.candidate, fits) for s, fits in zip(specs, self._fitting(specs), strict=True)]
-        chosen = Chosen(sources=tuple("" if place is None else self.pictures[place].row.id for place in places))
-        self._save(name, chosen.model_dump_json().encode())
-        return chosen
+        choice = StoredChoice(sources=tuple("" if place is None else self.pictures[place].row.id for place in places))
+        self._save(name, choice.model_dump_json().encode())
+        return choice
 
     def _fitting(self, specs: Sequence[ImageSpec]) -> Iterator[Places]:
         """What fits each spec; all of them are embedded in one go."""
