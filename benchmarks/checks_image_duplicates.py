@@ -112,8 +112,8 @@ def _openmoji(dice: random.Random) -> Iterator[Case]:
                     layout=layout,
                     index=index,
                     count=3,
-                    anchor=f"{layout} {number}",
-                    companions=tuple(shown),
+                    candidate=f"{layout} {number}",
+                    group_keywords=tuple(shown),
                 )
                 pixels = backend.draw(spec).pixels
                 assert pixels is not None

@@ -128,8 +128,8 @@ async def _scenes() -> list[Pixels]:
             layout=layouts[n % len(layouts)],
             index=1,
             count=2,
-            anchor=f"{n:016x}",
-            companions=((thing, "lamp"), ("chair",)),
+            candidate=f"{n:016x}",
+            group_keywords=((thing, "lamp"), ("chair",)),
             width=SIDE,
             height=SIDE,
         )

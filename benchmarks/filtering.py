@@ -92,7 +92,7 @@ def drafted(build: Build) -> list[Candidate]:
 
 def _illustrated(build: Build) -> list[Candidate]:
     drafts = drafted(build)
-    pictured = _each_shard(build, build.synthesize(drafts), drafts, 1)
+    pictured = _each_shard(build, build.synthesize, drafts, 1)
     return [_lettered(c, build.store, n) if n % LETTERED == 0 else c for n, c in enumerate(pictured)]
 
 

@@ -20,7 +20,17 @@ from mirsb_build.config.taxonomy import Policy, Taxonomy, load_taxonomy
 from mirsb_build.errors import ModelError
 from mirsb_build.images import Images
 from mirsb_build.llm import Ledger, Models
-from mirsb_build.ports import AnyCheck, ComparingCheck, DecodedImages, Evidence, Finding, Peer, RenderedImage, TextModel
+from mirsb_build.ports import (
+    AnyCheck,
+    ComparingCheck,
+    DecodedImages,
+    Evidence,
+    Finding,
+    ImageBackend,
+    Peer,
+    RenderedImage,
+    TextModel,
+)
 from mirsb_build.records import (
     BuildOrder,
     Candidate,
@@ -72,7 +82,7 @@ def seed_query(text: str = SEED, category: str = "Privacy", facet: str = "privat
 
 def image_spec(**changes: Any) -> ImageSpec:
     values: dict[str, Any] = {"description": "A key on a desk.", "keywords": ("key",), "layout": "plain"}
-    values |= {"index": 1, "count": 2, "anchor": "a", "width": 128, "height": 128}
+    values |= {"index": 1, "count": 2, "candidate": "a", "width": 128, "height": 128}
     return ImageSpec(**(values | changes))
 
 
@@ -176,11 +186,10 @@ def stored_image(store: Store, seed: int, side: int = 128) -> Image:
     return image(hash, id, width=side, height=side, view_hashes=view_hashes(pixels), spec=spec)
 
 
-class NoiseBackend:
+class NoiseBackend(ImageBackend):
     """An image backend that draws noise, the same for the same spec."""
 
     identity = "noise-1"
-    layouts: frozenset[str] = frozenset()
 
     async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
         for spec in specs:

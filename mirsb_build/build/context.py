@@ -16,33 +16,33 @@ from typing import Any, Protocol, TypeVar
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import BaseModel
 
+from mirsb_build.build.environment import describe
+from mirsb_build.build.targets import Growth, targets_of
 from mirsb_build.checks import open_checks
 from mirsb_build.config.profiles import Profile, check_build_name, load_profile
-from mirsb_build.records import BuildOrder
-from mirsb_build.errors import BadFile, UnknownName, UsageError
-from mirsb_build.images import Images, Tools, open_backend
-from mirsb_build.llm import Ledger, Models, open_models
-from mirsb_build.build.environment import describe
-from mirsb_build.ports import Peer
-from mirsb_build.runtime.progress import Step, report
 from mirsb_build.config.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, load_prompts
-from mirsb_build.records import Candidate, Cell, Decision, MadeWith, ReviewItem
+from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
+from mirsb_build.errors import BadFile, UnknownName, UsageError
+from mirsb_build.images import BackendContext, Images, open_backend
+from mirsb_build.llm import Ledger, Models, open_models
+from mirsb_build.ports import Peer
+from mirsb_build.records import BuildOrder, Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
 from mirsb_build.review import DecisionLog, simulate, turned_down
+from mirsb_build.review.selection import Selection
+from mirsb_build.runtime.progress import Step, report
 from mirsb_build.stages import Stage, decompose, seeds
-from mirsb_build.stages.decompose import Decompose
+from mirsb_build.stages.allotment import Allotment
 from mirsb_build.stages.comparison import Compare
+from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
 from mirsb_build.stages.publish import Publish
 from mirsb_build.stages.review_export import ReviewExport
 from mirsb_build.stages.review_import import ReviewImport
 from mirsb_build.stages.seeds import Seeds
-from mirsb_build.review.selection import Selection
 from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.store import Shard, Store, build_lock
 from mirsb_build.store.verdicts import VerdictStore
-from mirsb_build.build.targets import Growth, targets_of
-from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out", bound=BaseModel)
@@ -119,7 +119,7 @@ class Build:
         self.models.identity(seeds.ROLE, seeds.PROMPT)
         for name in self.relation_types:
             self.models.identity(decompose.ROLE, decompose.prompt_name(name))
-        backend = open_backend(self.profile.images, Tools(self.store, self.models, self.taxonomy.policy))
+        backend = open_backend(self.profile.images, BackendContext(self.store, self.models, self.taxonomy.policy))
         for name in self.relation_types:
             layout = self.taxonomy.relation_type(name).layout
             if backend.layouts and layout not in backend.layouts:
@@ -152,9 +152,13 @@ class Build:
     def decompose(self) -> Decompose:
         return Decompose(self.models, self.taxonomy, self._again)
 
-    def synthesize(self, drafts: Sequence[Candidate], beside: Sequence[Candidate] = ()) -> Synthesize:
-        size = self.profile.images.width, self.profile.images.height
-        return Synthesize(self.images, self.taxonomy, size, drafts, beside)
+    @cached_property
+    def synthesize(self) -> Synthesize:
+        return Synthesize(self.images, self.taxonomy, (self.profile.images.width, self.profile.images.height))
+
+    @cached_property
+    def allotment(self) -> Allotment:
+        return Allotment(self.images, self.taxonomy, (self.profile.images.width, self.profile.images.height))
 
     @cached_property
     def verdicts(self) -> VerdictStore:

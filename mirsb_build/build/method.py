@@ -21,7 +21,8 @@ def seven_stages(build: Build, each_shard: EachShard) -> Outcome:
             break
         if candidates:
             drafts = each_shard(build, build.decompose, candidates, growth.rounds)
-            pictured = each_shard(build, build.synthesize(drafts, beside=growth.passed), drafts, growth.rounds)
+            allotted = build.allotment.allot(drafts, beside=growth.passed)
+            pictured = each_shard(build, build.synthesize, allotted, growth.rounds)
             compared = build.compare.attach(pictured, beside=growth.passed)
             growth.judged(each_shard(build, build.filter, compared, growth.rounds))
 

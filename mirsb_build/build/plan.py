@@ -6,16 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from math import ceil
 
+from mirsb_build.build.context import Build, Unfinished
+from mirsb_build.build.targets import EXPECTED_YIELD
+from mirsb_build.config.prompts import ILLUSTRATOR
+from mirsb_build.config.reply_schemas import SeedList
 from mirsb_build.llm import cost_of
 from mirsb_build.ports import ModelCheck
-from mirsb_build.records import Request
-from mirsb_build.config.prompts import ILLUSTRATOR
-from mirsb_build.records import Candidate, Origin, Record, SeedOrder, SeedQuery, Usage
-from mirsb_build.config.reply_schemas import SeedList
-from mirsb_build.build.context import Build, Unfinished
+from mirsb_build.records import Candidate, Origin, Record, Request, SeedOrder, SeedQuery, Usage
 from mirsb_build.stages import decompose, seeds
 from mirsb_build.stages.synthesize import Synthesize
-from mirsb_build.build.targets import EXPECTED_YIELD
 from mirsb_build.views import History
 
 CHARACTERS_PER_TOKEN = 4

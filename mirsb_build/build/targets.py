@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 from mirsb_build.config.profiles import SeedLimits, Targets
-from mirsb_build.build.crossing import cross
 from mirsb_build.records import Candidate, Cell, SeedBatch, SeedOrder, SeedQuery
+from mirsb_build.records.crossing import cross
 
 EXPECTED_YIELD = 0.5
 """Share of the candidates that is expected to pass a round before any was measured (published: 49.6 % over all)."""

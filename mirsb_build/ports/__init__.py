@@ -19,7 +19,7 @@ from mirsb_build.ports.checks import (
     Peer,
 )
 from mirsb_build.ports.images import (
-    Allots,
+    Draws,
     ImageBackend,
     Pixels,
     RenderedImage,
@@ -33,7 +33,6 @@ from mirsb_build.ports.models import (
 )
 
 __all__ = [
-    "Allots",
     "Answer",
     "AnyCheck",
     "Asker",
@@ -42,6 +41,7 @@ __all__ = [
     "Check",
     "ComparingCheck",
     "DecodedImages",
+    "Draws",
     "Entry",
     "Evidence",
     "Finding",

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from mirsb_build.build.crossing import cross
 from mirsb_build.config.prompts import ILLUSTRATOR
 from mirsb_build.errors import UnknownName
 from mirsb_build.records import Candidate, Cell, Exclusion, Instance, ModelCall, Release, SeedBatch, SeedQuery
+from mirsb_build.records.crossing import cross
 from mirsb_build.store import Store
 
 STAGES = ("seeds", "decompose", "synthesize", "filter", "review_export", "review_import", "publish")

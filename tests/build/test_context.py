@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from mirsb_build.build.context import Build, open_build
 from mirsb_build.checks import nudity
+from mirsb_build.config.yaml_files import packaged
 from mirsb_build.errors import BadFile, BuildLocked, UnknownName, UsageError
 from mirsb_build.records import Candidate, Instance
-from mirsb_build.build.context import Build, open_build
 from mirsb_build.store import Store
-from mirsb_build.config.yaml_files import packaged
 from tests.factories import files_in, finish, order, run, stop_after
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mirsb_build.build.method import seven_stages
-from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
-from mirsb_build.build.plan import plan
-from mirsb_build.records import Decision, Instance, ReviewItem
 from mirsb_build.build.context import Build, Unfinished, only_finished, open_build
+from mirsb_build.build.method import seven_stages
+from mirsb_build.build.plan import plan
+from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
+from mirsb_build.records import Decision, Instance, ReviewItem
 from mirsb_build.views import Funnel, History, funnel
 from tests.factories import files_in, finish, order, run, stop_after
 

@@ -115,7 +115,7 @@ def faults(*pixels: PillowImage.Image, **options: Any) -> str:
 def scene(number: int = 1, layout: str = "plain") -> PillowImage.Image:
     """What our own backend draws."""
     keywords = (("key", "desk"), ("umbrella", "house"), ("clock", "book"))[number % 3]
-    spec = image_spec(keywords=keywords, layout=layout, anchor=str(number), companions=(keywords,))
+    spec = image_spec(keywords=keywords, layout=layout, candidate=str(number), group_keywords=(keywords,))
     pixels = OpenMoji().draw(spec.model_copy(update={"width": 512, "height": 512})).pixels
     assert pixels is not None
     return pixels

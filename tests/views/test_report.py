@@ -71,7 +71,7 @@ def picture(store: Store, of: str, index: int) -> Picture:
     colour = "#" + content_hash(of, index)[:6]
     buffer = io.BytesIO()
     PillowImage.new("RGB", (64, 64), colour).save(buffer, "PNG")
-    spec = ImageSpec(description=of, keywords=("lamp",), layout="plain", index=index, count=2, anchor=of)
+    spec = ImageSpec(description=of, keywords=("lamp",), layout="plain", index=index, count=2, candidate=of)
     image = Image(
         id=store.put_blob(buffer.getvalue(), "png"),
         width=64,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 
-from mirsb_build.records import Candidate, SeedQuery
+from mirsb_build.records.candidates import Candidate, SeedQuery
 
 
 def cross(

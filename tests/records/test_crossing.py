@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.build.crossing import cross
 from mirsb_build.records import SeedQuery
+from mirsb_build.records.crossing import cross
 from tests.factories import seed_query
 
 CATEGORIES = ("Harassment", "Privacy", "Violence")

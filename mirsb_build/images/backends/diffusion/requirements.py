@@ -1,47 +1,42 @@
-"""What `mirsb doctor` says of a diffusion model: packages, GPUs, whether the weights are here; nothing is loaded."""
+"""What the backend needs (packages, GPUs, weights), looked for without loading any of it."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mirsb_build.errors import ModelError
 from mirsb_build.images.backends.diffusion.folders import check_model, is_folder
 from mirsb_build.images.backends.diffusion.options import Options
+from mirsb_build.runtime.dependencies import Requirement, installed, package_requirements
 from mirsb_build.runtime.model_files import folder_hash
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
-Finding = tuple[str, bool, str]
-"""Name, whether it is in order, detail."""
 INSTALL = "pip install 'mirsb-build[diffusion]'"
 
 
-def examine(options: Options) -> list[Finding]:
-    """What is there of all that the options need, as (name, whether it is, detail)."""
+def examine(options: Options) -> list[Requirement]:
+    """Look for all that the options need."""
     needed = (*PACKAGES, "peft") if options.adapters else PACKAGES
-    return [*map(_package, needed), _devices(options), *_models(options)]
+    return [*package_requirements(needed, INSTALL), _devices(options), _model(options)]
 
 
-def _package(name: str) -> Finding:
-    try:
-        return name, True, version(name)
-    except PackageNotFoundError:
-        return name, False, INSTALL
-
-
-def _devices(options: Options) -> Finding:
-    gpus, torch = _gpus(), _package("torch")[2]
+def _devices(options: Options) -> Requirement:
+    gpus, torch = _gpus(), installed("torch") or ""
     wanted = [device for device in options.devices if device.startswith("cuda")]
     if missing := [d for d in wanted if int(d.partition(":")[2] or 0) >= len(gpus)]:
-        return "devices", False, f"{', '.join(missing)} wanted, and nvidia-smi shows {len(gpus)} GPUs; check the driver"
+        return Requirement(
+            "devices", False, f"{', '.join(missing)} wanted, and nvidia-smi shows {len(gpus)} GPUs; check the driver"
+        )
     if gpus and torch.endswith("+cpu") and "cpu" not in options.devices:
-        return "devices", False, f"{'; '.join(gpus)}: but torch {torch} has no CUDA; install its CUDA build first"
+        return Requirement(
+            "devices", False, f"{'; '.join(gpus)}: but torch {torch} has no CUDA; install its CUDA build first"
+        )
     if gpus:
-        return "devices", True, "; ".join(gpus)
-    return "devices", True, "no GPU: the CPU draws, which takes minutes a picture with a large model"
+        return Requirement("devices", True, "; ".join(gpus))
+    return Requirement("devices", True, "no GPU: the CPU draws, which takes minutes a picture with a large model")
 
 
 def _gpus() -> list[str]:
@@ -51,31 +46,31 @@ def _gpus() -> list[str]:
         return []
     command = [found, "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader"]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        printed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = [line.split(", ") for line in said.stdout.splitlines() if line.count(", ") == 2]
-    return [f"{name}, {free} of {total} free" for name, free, total in rows] if said.returncode == 0 else []
+    rows = [line.split(", ") for line in printed.stdout.splitlines() if line.count(", ") == 2]
+    return [f"{name}, {free} of {total} free" for name, free, total in rows] if printed.returncode == 0 else []
 
 
-def _models(options: Options) -> list[Finding]:
+def _model(options: Options) -> Requirement:
     """Whether the model is here, and makes pictures from text."""
     name = f"model {Path(options.model).name if is_folder(options.model) else options.model}"
     try:
         check_model(options.model, options.revision)
-        folder, found = _place(options)
+        folder, found = _find_model(options)
     except (ModelError, ImportError) as error:
-        return [(name, False, str(error))]
+        return Requirement(name, False, str(error))
     if folder is None:
-        return [(name, False, found)]
+        return Requirement(name, False, found)
     kind = _pipeline_class(folder)
-    if kind not in _from_text():
-        return [(name, False, f"is a {kind}, which makes no pictures from text alone")]
-    return [(name, True, f"{kind}, {found}")]
+    if kind not in _text_pipelines():
+        return Requirement(name, False, f"is a {kind}, which makes no pictures from text alone")
+    return Requirement(name, True, f"{kind}, {found}")
 
 
-def _place(options: Options) -> tuple[Path | None, str]:
-    """The folder of the model's files and what it is; None, and how to get it, where it is not on this disk."""
+def _find_model(options: Options) -> tuple[Path | None, str]:
+    """Find the folder of the model's files and what it is; None, and how to get it, where it is not on this disk."""
     model, revision = options.model, options.revision
     if is_folder(model):
         return Path(model), f"in a folder, contents {folder_hash(Path(model))}"
@@ -95,7 +90,7 @@ def _pipeline_class(folder: Path) -> str:
         return "damaged folder"
 
 
-def _from_text() -> set[str]:
+def _text_pipelines() -> set[str]:
     """Names of the pipelines that make pictures from text alone."""
     try:
         from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING as known
