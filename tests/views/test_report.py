@@ -232,7 +232,7 @@ def test_the_page_is_one_file_that_asks_for_nothing_else(finished: Store) -> Non
         if name in attributes
     ]
     assert sources
-    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert not reader.all("link")
     assert "@import" not in text and "url(" not in text
     outward = {a["href"] for a in reader.all("a") if not a["href"].startswith("#")}
