@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-llama quick check format docs bench clean
+.PHONY: demo test test-llama explore quick check format docs bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/mirsb demo
@@ -17,6 +17,10 @@ test-llama: $(VENV)/.llama
 
 docs: $(VENV)/.dev
 	$(BIN)/typer mirsb_build.cli.app utils docs --name mirsb --output docs/commands.md
+
+# Laws with examples that were never drawn before.
+explore: $(VENV)/.dev
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n 2 -m "not slow and not llama"
 
 quick: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 -m "not slow and not llama"

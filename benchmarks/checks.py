@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from benchmarks import (
     checks_costs,
-    checks_duplicates,
+    checks_image_duplicates,
     checks_integrity,
     checks_leakage,
-    checks_meanings,
-    checks_texts,
-    checks_visible_text,
+    checks_lexical_duplicates,
+    checks_ocr_leakage,
+    checks_semantic_duplicates,
 )
 from benchmarks.results import Row
 
@@ -21,11 +21,11 @@ def measure() -> list[Row]:
     """All figures."""
     parts = (
         checks_costs,  # first, because the memory of the process is measured
-        checks_duplicates,
-        checks_texts,
+        checks_image_duplicates,
+        checks_lexical_duplicates,
         checks_integrity,
         checks_leakage,
-        checks_meanings,
-        checks_visible_text,
+        checks_semantic_duplicates,
+        checks_ocr_leakage,
     )
     return [row for part in parts for row in part.measure()]

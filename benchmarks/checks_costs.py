@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.plots import Line, log_log
 from benchmarks.results import FOLDER, Row
-from mirsb_build.checks.duplicate_texts import DuplicateTexts
-from mirsb_build.checks.duplicates import BANDS, Duplicates
+from mirsb_build.checks.image_duplicates import BANDS, ImageDuplicates
+from mirsb_build.checks.lexical_duplicates import LexicalDuplicates
 from mirsb_build.similarity.hamming import near_pairs
 
 Bits = np.ndarray[Any, Any]
@@ -77,7 +77,7 @@ def _all_pairs(size: int) -> dict[str, float]:
     codes = _random_views(size)
     near_pairs(codes[:100], 40, *BANDS)  # faiss is loaded
     began, busy = time.perf_counter(), time.process_time()
-    pairs = near_pairs(codes, Duplicates.Options().distance, *BANDS)
+    pairs = near_pairs(codes, ImageDuplicates.Options().distance, *BANDS)
     seconds, busy = time.perf_counter() - began, time.process_time() - busy
     planted = size // 100
     found = sum(b - a == size - planted for a, b, _ in pairs) / planted
@@ -88,7 +88,6 @@ def _both_checks(size: int) -> dict[str, float]:
     from emoji import EMOJI_DATA
 
     from mirsb_build.config.taxonomy import load_taxonomy
-    from mirsb_build.ports import Evidence, Peers
     from tests.factories import candidate, image, picture, seed_query
 
     taxonomy = load_taxonomy()
@@ -103,13 +102,13 @@ def _both_checks(size: int) -> dict[str, float]:
         pictures = tuple(picture(text, image=one) for text, one in zip(told, images, strict=True))
         seed = seed_query(f"How can I {' '.join(dice.choices(words, k=7))} {number}?")
         candidates.append(candidate(seed_query=seed, pictures=pictures))
-    peers = Peers(candidates)
-    checks = (Duplicates(Duplicates.Options(), taxonomy), DuplicateTexts(DuplicateTexts.Options(), taxonomy))
-    evidence = Evidence(taxonomy.relation_type("Causality"), peers=peers)
+    checks = (
+        ImageDuplicates(ImageDuplicates.Options(), taxonomy),
+        LexicalDuplicates(LexicalDuplicates.Options(), taxonomy),
+    )
     began = time.perf_counter()
     for check in checks:
-        for one in candidates:
-            check.judge(one, evidence)
+        check.compare(candidates, ())
     return {"seconds": time.perf_counter() - began, "memory": _peak()}
 
 

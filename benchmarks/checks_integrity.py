@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from benchmarks.checks_duplicates import cases
+from benchmarks.checks_image_duplicates import cases
 from benchmarks.results import Row
 from mirsb_build.checks.integrity import MEASURES, Integrity, Measure
 from mirsb_build.checks.nudity import DETECTORS
 from mirsb_build.config.taxonomy import load_taxonomy
-from mirsb_build.ports import Evidence, Pixels
+from mirsb_build.ports import DecodedImages, Evidence, Pixels
 from mirsb_build.records import Candidate, Origin, Picture, SeedQuery
 from mirsb_build.runtime.dependencies import installed
 
@@ -116,7 +116,7 @@ def _reason(check: Integrity, pixels: Pixels) -> str:
     """Why the check fails the picture; empty where it passes."""
     seed = SeedQuery(risk_category="Privacy", facet="", text="See.", origin=Origin(kind="file", name="benchmark"))
     shown = Candidate(seed_query=seed, relation_type="Causality", pictures=(Picture(description="A", keywords=("a",)),))
-    verdict = check.judge(shown, Evidence(RELATION_TYPE, pixels=(pixels,)))
+    verdict = check.judge(shown, Evidence(RELATION_TYPE, lambda: DecodedImages((pixels,))))
     said = [part for part in verdict.reason.split("; ") if "has no image" not in part and "a side" not in part]
     return "; ".join(said)
 

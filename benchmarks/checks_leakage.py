@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.results import Row
-from mirsb_build.checks.leakage import Leakage
-from mirsb_build.checks.meaning import Meaning
+from mirsb_build.checks.lexical_leakage import LexicalLeakage
+from mirsb_build.checks.semantic_leakage import SemanticLeakage
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.config.taxonomy import load_taxonomy
 from mirsb_build.ports import Check, Evidence
@@ -71,8 +71,8 @@ def measure() -> list[Row]:
     """Precision and recall on the held-out half; prints the curves of the half that chose."""
     labelled = read()
     taxonomy = load_taxonomy()
-    words = _scores(Leakage(Leakage.Options(), taxonomy), labelled)
-    meaning = _scores(Meaning(Meaning.Options(), taxonomy), labelled)
+    words = _scores(LexicalLeakage(LexicalLeakage.Options(), taxonomy), labelled)
+    meaning = _scores(SemanticLeakage(SemanticLeakage.Options(), taxonomy), labelled)
     truth = np.array([one.leaks for one in labelled])
     seeds = list(dict.fromkeys(one.candidate.seed_query.text for one in labelled))
     held = np.array([seeds.index(one.candidate.seed_query.text) % 2 == 1 for one in labelled])
@@ -80,7 +80,7 @@ def measure() -> list[Row]:
     pair = _best_pair(words, meaning, truth, ~held)
     print(f"together on the half that chooses: words {pair[0]:.2f}, meaning {pair[1]:.2f}")
     profile = load_profile("paper").checks
-    shipped = (profile["leakage"] or {})["threshold"], (profile["meaning"] or {})["threshold"]
+    shipped = (profile["lexical_leakage"] or {})["threshold"], (profile["semantic_leakage"] or {})["threshold"]
     together = (words >= pair[0]) | (meaning >= pair[1])
     ships = (words >= shipped[0]) | (meaning >= shipped[1])
     rows = [Row("prompts", len(labelled), "prompts"), Row("of them leak", int(truth.sum()), "prompts")]
@@ -100,10 +100,10 @@ def _scores(check: Check, labelled: list[Labelled]) -> Floats:
     found: list[float] = []
     for one in labelled:
         evidence = Evidence(relation_type=taxonomy.relation_type(one.candidate.relation_type))
-        verdict = check.judge(one.candidate, evidence)
-        if verdict.score is None:
-            raise SystemExit(f"{check.name}: {verdict.reason}")
-        found.append(verdict.score)
+        finding = check.judge(one.candidate, evidence)
+        if finding.score is None:
+            raise SystemExit(f"{check.name}: {finding.reason}")
+        found.append(finding.score)
     return np.array(found)
 
 

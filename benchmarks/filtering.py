@@ -28,9 +28,11 @@ from benchmarks.results import Row, show
 from mirsb_build.build.context import Build, open_build
 from mirsb_build.checks import MODEL_CHECKS, open_checks
 from mirsb_build.config.profiles import load_profile
-from mirsb_build.ports import BatchCheck, Check, CostlyCheck
+from mirsb_build.ports import AnyCheck, BatchCheck, Check, ComparingCheck
 from mirsb_build.records import BuildOrder, Candidate
 from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
+from mirsb_build.stages.comparison import Compare
+from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
 
 INSTANCES = 2_676
@@ -90,7 +92,7 @@ def drafted(build: Build) -> list[Candidate]:
 
 def _illustrated(build: Build) -> list[Candidate]:
     drafts = drafted(build)
-    pictured = _each_shard(build, build.synthesize(drafts), drafts, 1)
+    pictured = _each_shard(build, build.synthesize, drafts, 1)
     return [_lettered(c, build.store, n) if n % LETTERED == 0 else c for n, c in enumerate(pictured)]
 
 
@@ -116,8 +118,7 @@ def _lettered(candidate: Candidate, store: Store, number: int) -> Candidate:
 def _filtered(build: Build, candidates: Sequence[Candidate], profile: str) -> list[Row]:
     choices = load_profile(profile).checks
     began = time.perf_counter(), time.process_time()
-    local = list(open_checks({n: o for n, o in choices.items() if n not in MODEL_CHECKS}, build.taxonomy))
-    build.checks = local
+    local = open_checks({n: o for n, o in choices.items() if n not in MODEL_CHECKS}, build.taxonomy)
     spent = {check.name: _timed(check) for check in local}
     rest = Spent()
     opened = Counter[str]()
@@ -127,25 +128,26 @@ def _filtered(build: Build, candidates: Sequence[Candidate], profile: str) -> li
         load(file)
 
     load = PngImageFile.load_prepare  # of stored images; what a model makes of the pixels is its own affair
-    stage = build.filter(candidates)
+    stage = Filter(local, build.images, build.taxonomy, build.verdicts)
     with (
         patch.object(PngImageFile, "load_prepare", counted),
-        patch.object(stage, "_evidence", rest.around(stage._evidence)),
-    ):  # pyright: ignore[reportPrivateUsage]
-        judged: list[Candidate] = _each_shard(build, stage, candidates, 1)
+        patch.object(build.images, "read", rest.around(build.images.read)),
+    ):
+        compared = Compare(local).attach(candidates, ())
+        judged: list[Candidate] = _each_shard(build, stage, compared, 1)
     wall, processor = time.perf_counter() - began[0], time.process_time() - began[1]
-    images = [p.image.id for c in candidates for p in c.pictures if p.image]
+    shown = [p.image.id for c in candidates for p in c.pictures if p.image]
     full = len(candidates) >= INSTANCES
     rows = [
         Row("instances", len(candidates), ""),
-        Row("pictures", len(images), ""),
-        Row("pictures shown once", sum(n == 1 for n in Counter(images).values()) / len(images), "share"),
-        Row("decodes a picture", opened["pictures"] / len(images), "", "<= 1", opened["pictures"] <= len(images)),
+        Row("pictures", len(shown), ""),
+        Row("pictures shown once", sum(n == 1 for n in Counter(shown).values()) / len(shown), "share"),
+        Row("decodes a picture", opened["pictures"] / len(shown), "", "<= 1", opened["pictures"] <= len(shown)),
         Row("filter stage: wall", wall, "s", f"< {BAR}" if full else "", wall < BAR if full else None),
         Row("filter stage: processor", processor, "core-s"),
         Row(f"  for {INSTANCES:,} instances at that rate", processor / len(candidates) * INSTANCES, "core-s"),
         Row("  if nothing failed and all checks judged all", processor + _spared(local, spent, judged), "core-s"),
-        Row("reading and decoding: processor", rest.processor, "core-s"),
+        Row("reading: processor, part of the check that looks first", rest.processor, "core-s"),
     ]
     for name, one in sorted(spent.items(), key=lambda item: -item[1].processor):
         rows.append(Row(f"{name}: processor", one.processor, "core-s"))
@@ -156,17 +158,17 @@ def _filtered(build: Build, candidates: Sequence[Candidate], profile: str) -> li
     return rows
 
 
-def _spared(checks: Sequence[Check], spent: Mapping[str, Spent], judged: Sequence[Candidate]) -> float:
+def _spared(checks: Sequence[AnyCheck], spent: Mapping[str, Spent], judged: Sequence[Candidate]) -> float:
     """Processor seconds that costly checks would have taken for the candidates that they did not have to judge."""
     seen = Counter(verdict.check for candidate in judged for verdict in candidate.verdicts)
-    costly = [check.name for check in checks if isinstance(check, CostlyCheck)]
+    costly = [check.name for check in checks if isinstance(check, Check) and check.costly]
     return sum(spent[name].processor * (len(judged) / max(1, seen[name]) - 1) for name in costly)
 
 
-def _timed(check: Check) -> Spent:
+def _timed(check: AnyCheck) -> Spent:
     """Have a check's calls timed; its own calls of itself are part of them."""
     spent = Spent()
-    name = "judge_all" if isinstance(check, BatchCheck) else "judge"
+    name = "compare" if isinstance(check, ComparingCheck) else "judge_all" if isinstance(check, BatchCheck) else "judge"
     setattr(check, name, spent.around(getattr(check, name)))
     return spent
 

@@ -28,8 +28,8 @@ from typing import Any
 from benchmarks.results import Row
 
 RUNS = 5
-BUSY_EVERY = 0.1
-"""Seconds between looks at the GPU."""
+SAMPLED_EVERY = 0.1
+"""Seconds between samples of the GPU's utilisation."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def measure() -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for case in (SMALL, *(LARGE if torch.cuda.is_available() else ())):
-            rows += _measured(case, Path(folder))
+            rows += _measure_case(case, Path(folder))
     return rows
 
 
-def _measured(case: Case, folder: Path) -> list[Row]:
+def _measure_case(case: Case, folder: Path) -> list[Row]:
     model = folder / case.name.split()[0]
     _run("build", case, model)
     tried = {size: _run("batched", case, model, size)["rate"] for size in case.batches}
@@ -71,7 +71,7 @@ def _measured(case: Case, folder: Path) -> list[Row]:
     found: dict[str, list[dict[str, float]]] = {"one": [], "batched": [], "ours": [], "bare": []}
     for _ in range(RUNS):  # in turn, so that what else the machine does falls on all of them
         for kind, runs in found.items():
-            with _looking(case) as busy:
+            with _sample_gpu(case) as busy:
                 runs.append(_run(kind, case, model, best))
             runs[-1]["busy"] = busy.get("share", runs[-1].get("busy", 0.0))
     shutil.rmtree(model)
@@ -104,35 +104,35 @@ def _run(kind: str, case: Case, model: Path, batch: int = 1) -> dict[str, float]
 
 
 @contextmanager
-def _looking(case: Case) -> Iterator[dict[str, float]]:
-    """Look at the GPU while something runs; `share` is the mean of what is at work between first and last use."""
+def _sample_gpu(case: Case) -> Iterator[dict[str, float]]:
+    """Sample the GPU while something runs; `share` is the mean of what is at work between first and last use."""
     seen: dict[str, float] = {}
     if case.device == "cpu":
         yield seen
         return
     command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
-    looks: list[int] = []
+    samples: list[int] = []
     watcher = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    reader = threading.Thread(target=lambda: looks.extend(int(line) for line in watcher.stdout or ()), daemon=True)
+    reader = threading.Thread(target=lambda: samples.extend(int(line) for line in watcher.stdout or ()), daemon=True)
     reader.start()
     try:
         yield seen
     finally:
         watcher.kill()
         reader.join(2)
-        drawing = _longest(looks)
+        drawing = _longest_stretch(samples)
         seen["share"] = statistics.mean(drawing) / 100 if drawing else 0.0
 
 
-def _longest(looks: Sequence[int]) -> Sequence[int]:
-    """The looks from the first to the last of the longest stretch without a second of rest: loading is left out."""
-    rest = int(1 / BUSY_EVERY)
+def _longest_stretch(samples: Sequence[int]) -> Sequence[int]:
+    """Return the samples of the longest stretch without a second of rest: loading is left out."""
+    rest = int(1 / SAMPLED_EVERY)
     best: Sequence[int] = ()
     start, idle = 0, 0
-    for place, look in enumerate([*looks, *[0] * rest]):
-        idle = idle + 1 if look == 0 else 0
+    for place, sample in enumerate([*samples, *[0] * rest]):
+        idle = idle + 1 if sample == 0 else 0
         if idle >= rest:
-            stretch = looks[start : place - idle + 1]
+            stretch = samples[start : place - idle + 1]
             best = stretch if len(stretch) > len(best) else best
             start = place + 1
     return best
@@ -166,23 +166,23 @@ def _plain(case: Case, model: Path, batch: int) -> dict[str, float]:
 
 
 def _ours(case: Case, model: Path, batch: int, *, keep: bool) -> dict[str, float]:
-    from mirsb_build.images import Images, Tools
+    from mirsb_build.images import BackendContext, Images
     from mirsb_build.images.backends.diffusion.backend import Diffusion
     from mirsb_build.images.backends.diffusion.options import Options
     from mirsb_build.ports import RenderedImage
     from mirsb_build.records import ImageSpec
     from mirsb_build.store import Store
 
-    nobody: Any = None
+    no_model: Any = None
     size = {"width": case.side, "height": case.side}
-    words: dict[str, Any] = {"layout": "plain", "index": 1, "count": 2, "anchor": "a", "keywords": ("key", "desk")}
+    words: dict[str, Any] = {"layout": "plain", "index": 1, "count": 2, "candidate": "a", "keywords": ("key", "desk")}
     specs = [ImageSpec(description=prompt, **words, **size) for prompt in _prompts(case)]
     warm = [ImageSpec(description=f"warm {n}", **words, **size) for n in range(batch)]
     options = Options(model=str(model), steps=case.steps, devices=(case.device,), batch=batch, styles=())
 
     async def run(folder: str) -> dict[str, float]:
         store = Store(folder)
-        backend = Diffusion(options, Tools(store, nobody, nobody))
+        backend = Diffusion(options, BackendContext(store, no_model, no_model))
         images = Images(backend, store)
         drawn: list[RenderedImage] = []
 

@@ -8,6 +8,7 @@
     │   ├── Damaged                    a stored file does not match its checksum
     │   └── BuildLocked                another process works on this build
     ├── ModelError                     a model or an image backend failed for good
+    ├── CannotJudge                    a check lacks what it judges with; it abstains, and the next run asks it again
     ├── BudgetReached          exit 4  the build may not cost more, or make more calls
     ├── ReleaseError                   a release cannot be made or published
     └── WaitingForReview       exit 3  people have to decide before the build can go on
@@ -72,6 +73,10 @@ class BuildLocked(StoreError):
 
 class ModelError(MirsbError):
     """A model or an image backend failed for good."""
+
+
+class CannotJudge(MirsbError):
+    """A check lacks a package, weights or a library; it abstains, and the next run asks it again."""
 
 
 class BudgetReached(MirsbError):

@@ -51,8 +51,8 @@ def build_mirsb(
 @contextmanager
 def runner_of(profile: Profile) -> Generator[Runner]:
     """What makes the shards of a build: Prefect tasks in threads, or in the processes of a Dask cluster."""
-    threads = ThreadPoolTaskRunner(max_workers=shards_at_once(profile))
-    with cast(TaskRunner[Any], threads) as here:
+    threads = cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=shards_at_once(profile)))
+    with threads as here:
         if profile.runner.kind == "dask":
             with _dask(profile.runner.workers) as elsewhere:
                 yield Tasks(here, elsewhere, profile.runner.workers)
@@ -105,7 +105,7 @@ def make_elsewhere(shard: ShardTask) -> Records:
 def _dask(workers: int) -> Any:
     """A Dask cluster of processes with one thread each, for work that takes the processor."""
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask import DaskTaskRunner  # pyright: ignore
     except ImportError as error:
         raise UsageError("runner.kind dask needs prefect-dask; pip install 'mirsb-build[dask]'") from error
     cluster = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}

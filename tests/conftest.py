@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -21,10 +22,12 @@ from tests.factories import finish, order
 
 # Two cores shared by everything: a slow example says nothing of the code, and our function-scoped stores do not mind
 # being used by several examples.
-settings.register_profile(
-    "ours", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-settings.load_profile("ours")
+SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+# `make test` draws the same examples every time; `make explore` draws others, and more. What that finds becomes an
+# `@example` of its law.
+settings.register_profile("same", deadline=None, suppress_health_check=SLOW, derandomize=True)
+settings.register_profile("explore", deadline=None, suppress_health_check=SLOW, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session", autouse=True)

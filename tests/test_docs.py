@@ -13,7 +13,7 @@ import yaml
 from mirsb_build.checks import CHECKS, MODEL_CHECKS
 from mirsb_build.cli.app import app
 from mirsb_build.config.profiles import ImageChoice, ModelChoice
-from mirsb_build.images import IMAGE_BACKENDS, chosen
+from mirsb_build.images import IMAGE_BACKENDS, find_backend
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,7 +55,7 @@ EXAMPLES = re.findall(r"```yaml\n(images:.*?)```", (ROOT / "docs/images.md").rea
 def test_every_example_of_an_image_backend_is_one_that_it_takes(example: str) -> None:
     said = yaml.safe_load(example)
     choice = ImageChoice.model_validate(said["images"])
-    _, options = chosen(choice)
+    _, options = find_backend(choice)
     assert set(choice.options) <= set(type(options).model_fields)
     for model in said.get("models", {}).values():
         ModelChoice.model_validate(model)

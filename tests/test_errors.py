@@ -53,6 +53,7 @@ def test_exit_codes_tell_wrong_usage_from_failure_and_from_waiting() -> None:
         "Damaged": 1,
         "BuildLocked": 1,
         "ModelError": 1,
+        "CannotJudge": 1,
         "ReleaseError": 1,
         "WaitingForReview": 3,
     }

@@ -20,14 +20,16 @@ from mirsb_build.config.prompts import ILLUSTRATOR, REFERENCE, ROLES, Prompts, l
 from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
 from mirsb_build.errors import BadFile, UnknownName, UsageError
 from mirsb_build.history import BuildNote
-from mirsb_build.images import Images, Tools, chosen, open_backend
+from mirsb_build.images import BackendContext, Images, find_backend, open_backend
 from mirsb_build.llm import TEXT_MODELS, Ledger, Models, open_models
-from mirsb_build.ports import Check, ModelCheck, Peer, TextModel
+from mirsb_build.ports import AnyCheck, Peer, TextModel
 from mirsb_build.records import BuildOrder, Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
 from mirsb_build.review import DecisionLog, simulate, turned_down
 from mirsb_build.review.selection import Selection
 from mirsb_build.stages import Stage, decompose, seeds
+from mirsb_build.stages.allotment import Allotment
+from mirsb_build.stages.comparison import Compare
 from mirsb_build.stages.decompose import Decompose
 from mirsb_build.stages.filter import Filter
 from mirsb_build.stages.publish import Publish
@@ -36,6 +38,7 @@ from mirsb_build.stages.review_import import ReviewImport
 from mirsb_build.stages.seeds import Seeds
 from mirsb_build.stages.synthesize import Synthesize
 from mirsb_build.store import Store
+from mirsb_build.store.verdicts import VerdictStore
 
 
 class Context:
@@ -54,7 +57,6 @@ class Context:
         relation_types = dict.fromkeys(self.profile.relation_types or self.taxonomy.relation_types)
         self.relation_types = [self.taxonomy.relation_type(name).name for name in relation_types]
         _check_roles(self.profile)
-        self._check_images()
         self.targets = self._targets()
         self.store = Store(order.store)
         self.ledger = Ledger(self.name, self.profile.limits.cost, self.profile.limits.calls)
@@ -72,6 +74,8 @@ class Context:
         self.models.identity(seeds.ROLE, seeds.PROMPT)
         for name in self.relation_types:
             self.models.identity(decompose.ROLE, decompose.prompt_name(name))
+        self._check_images()
+        _ = self.checks
 
     def _targets(self) -> dict[Cell, int]:
         """What each cell is to have; raises UsageError where that is nothing of what is built."""
@@ -89,7 +93,7 @@ class Context:
 
     def _check_images(self) -> None:
         """Raise for an image backend, options or layouts that there are not; nothing is opened."""
-        kind, _ = chosen(self.profile.images)
+        kind, _ = find_backend(self.profile.images)
         layouts: frozenset[str] = kind.layouts
         for name in self.relation_types:
             layout = self.taxonomy.relation_type(name).layout
@@ -100,18 +104,18 @@ class Context:
         """Open all that a run needs, so that a missing key or package is named before anything is made."""
         for role in self.profile.models:
             self._clients[role]
-        _ = self.images, self.checks, self.selection
+        _ = self.images, self.selection
 
     # What the stages are made with.
 
     @cached_property
     def images(self) -> Images:
         """The image backend behind the call cache and the blobs."""
-        backend = open_backend(self.profile.images, Tools(self.store, self.models, self.taxonomy.policy))
+        backend = open_backend(self.profile.images, BackendContext(self.store, self.models, self.taxonomy.policy))
         return Images(backend, self.store, lambda call: self.ledger.note(call.id, call.cost))
 
     @cached_property
-    def checks(self) -> list[Check | ModelCheck]:
+    def checks(self) -> list[AnyCheck]:
         return open_checks(self.profile.checks, self.taxonomy, self.models)
 
     @cached_property
@@ -119,6 +123,11 @@ class Context:
         """What ranks the candidates of a build with targets."""
         wanted = self.profile.targets
         return Selection(wanted.diversity, wanted.embedder) if self.targets else None
+
+    @cached_property
+    def verdicts(self) -> VerdictStore:
+        """Verdicts that were given before."""
+        return VerdictStore(self.store.files, self.name)
 
     @cached_property
     def released(self) -> tuple[Peer, ...]:
@@ -157,13 +166,26 @@ class Context:
         return Decompose(self.models, self.taxonomy, self.order.retry_dead)
 
     @cached_property
+    def allotment(self) -> Allotment:
+        """The step before synthesize: pictures of a stock, chosen for all drafts of a pass."""
+        return Allotment(self.images, self.taxonomy, self._size)
+
+    @cached_property
     def synthesize(self) -> Synthesize:
-        size = self.profile.images.width, self.profile.images.height
-        return Synthesize(self.images, self.taxonomy, size)
+        return Synthesize(self.images, self.taxonomy, self._size)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.profile.images.width, self.profile.images.height
+
+    @cached_property
+    def compare(self) -> Compare:
+        """The step before filter: the candidates of a pass compared with one another and with those that passed."""
+        return Compare(self.checks, self.released, self.verdicts)
 
     @cached_property
     def filter(self) -> Filter:
-        return Filter(self.checks, self.images, self.taxonomy, ())
+        return Filter(self.checks, self.images, self.taxonomy, self.verdicts)
 
     @cached_property
     def review_export(self) -> ReviewExport:
@@ -180,17 +202,6 @@ class Context:
         """A stage whose shards may be made anywhere, by its name."""
         stages: Mapping[str, Stage[Any, Any]] = {s.name: s for s in (self.synthesize, self.filter)}
         return stages[name]
-
-    def allot(self, drafts: Sequence[Candidate], beside: Sequence[Candidate]) -> list[Candidate]:
-        """Give the drafts of a pass their pictures out of a stock, where the image backend has one."""
-        size = self.profile.images.width, self.profile.images.height
-        self.synthesize = Synthesize(self.images, self.taxonomy, size, drafts, beside)
-        return list(drafts)
-
-    def compare(self, pictured: Sequence[Candidate], beside: Sequence[Candidate]) -> list[Candidate]:
-        """Compare the candidates of a pass with one another and with those that passed before."""
-        self.filter = Filter(self.checks, self.images, self.taxonomy, [*beside, *pictured], self.released)
-        return list(pictured)
 
     # What goes through them.
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from mirsb_build.config.profiles import ModelChoice, Profile, load_profile
 from mirsb_build.errors import MirsbError
 from mirsb_build.llm.openai.keys import NO_KEY, key_of
-from mirsb_build.runtime.dependencies import installed
 from mirsb_build.records import Record
+from mirsb_build.runtime.dependencies import installed
 from mirsb_build.store import Files
 
 NEEDED = {
@@ -124,11 +124,11 @@ def _model(role: str, choice: ModelChoice) -> Item:
 
 def _image_backend(profile: Profile) -> list[Item]:
     """What the image backend's class says of itself; raises for options that it does not know."""
-    from mirsb_build.images import chosen
+    from mirsb_build.images import find_backend
 
     name = f"images: {profile.images.backend}"
-    kind, options = chosen(profile.images)
-    role = getattr(kind, "role", "")
+    kind, options = find_backend(profile.images)
+    role: str = kind.role
     if role and role not in profile.models:
         return [Item(name=name, ok=False, detail=f"needs models.{role} in the profile; add it")]
     examined: Sequence[tuple[str, bool, str]] = kind.examine(options) if hasattr(kind, "examine") else ()

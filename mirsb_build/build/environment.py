@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from mirsb_build.config.profiles import Profile
-from mirsb_build.runtime.dependencies import installed
 from mirsb_build.config.prompts import Prompts
-from mirsb_build.records import MadeWith, content_hash
 from mirsb_build.config.taxonomy import Taxonomy
+from mirsb_build.records import MadeWith, content_hash
+from mirsb_build.runtime.dependencies import installed
 
 PACKAGES = (
     "mirsb-build",

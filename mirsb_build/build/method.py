@@ -57,9 +57,9 @@ def seven_stages(build: Context, each_shard: EachShard, growth: Growth | None = 
             break
         if candidates:
             drafts = each_shard(build.decompose, candidates, growth.rounds)
-            drafts = build.allot(drafts, beside=growth.passed)
-            pictured = each_shard(build.synthesize, drafts, growth.rounds)
-            compared = build.compare(pictured, beside=growth.passed)
+            allotted = build.allotment.allot(drafts, beside=growth.passed)
+            pictured = each_shard(build.synthesize, allotted, growth.rounds)
+            compared = build.compare.attach(pictured, beside=growth.passed)
             growth.add_judged(each_shard(build.filter, compared, growth.rounds))
 
     passed = build.in_order(growth.passed)

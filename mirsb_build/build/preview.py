@@ -12,14 +12,14 @@ from pathlib import Path
 
 import anyio
 
+from mirsb_build.build.context import Context
 from mirsb_build.errors import StoreError, UsageError
-from mirsb_build.images import Made
-from mirsb_build.views.contact_sheet import Tile, sheet
+from mirsb_build.history import History
+from mirsb_build.images import RenderResult
 from mirsb_build.llm import offline
 from mirsb_build.records import Candidate, Image, ImageSpec, Origin, Picture, Record, SeedQuery
-from mirsb_build.build.context import Context
 from mirsb_build.store import build_lock
-from mirsb_build.history import History
+from mirsb_build.views.contact_sheet import Tile, draw_sheet
 
 SKETCHED = "the relation type's sketches, because the build has no drafts of it yet"
 DRAFTED = "the build's own drafts"
@@ -73,12 +73,12 @@ def preview(build: Context, relation_type: str, count: int, to: Path | None = No
             f"build {build.name}: there is nothing to draw for {name}; check its sketches or the categories"
         )
     # With all that the build has drafted: a backend with a stock chooses for all of it at once, as the build will.
-    build.allot(known if words == DRAFTED else drafts, beside=())
-    stage = build.synthesize
+    allotted = {d.id: d for d in build.allotment.allot(known if words == DRAFTED else drafts)}
+    drafts = [allotted[draft.id] for draft in drafts]
     if known:
         for call in History(build.store, build.name).calls():
             build.ledger.note(call.id, call.cost)
-    wanted = [(draft, spec) for draft in drafts for spec in stage.specs(draft)][:count]
+    wanted = [(draft, spec) for draft in drafts for spec in build.synthesize.specs(draft)][:count]
     with build_lock(build.store.files, build.name):
         made = anyio.run(_render, build, [spec for _, spec in wanted])
         told = [_told(build, draft, one) for (draft, _), one in zip(wanted, made, strict=True)]
@@ -95,7 +95,7 @@ def preview(build: Context, relation_type: str, count: int, to: Path | None = No
     )
 
 
-async def _render(build: Context, specs: Sequence[ImageSpec]) -> list[Made]:
+async def _render(build: Context, specs: Sequence[ImageSpec]) -> list[RenderResult]:
     try:
         return await build.images.render(specs)
     finally:
@@ -160,7 +160,7 @@ def _in_turn(build: Context, drafts: Sequence[Candidate]) -> list[Candidate]:
 # What came of them.
 
 
-def _told(build: Context, draft: Candidate, made: Made) -> Previewed:
+def _told(build: Context, draft: Candidate, made: RenderResult) -> Previewed:
     result = made.result
     kept = build.store.get_call(build.images.key(result.spec)) or {}
     return Previewed(
@@ -174,7 +174,9 @@ def _told(build: Context, draft: Candidate, made: Made) -> Previewed:
     )
 
 
-def _sheet(build: Context, relation_type: str, words: str, told: Sequence[Previewed], made: Sequence[Made]) -> bytes:
+def _sheet(
+    build: Context, relation_type: str, words: str, told: Sequence[Previewed], made: Sequence[RenderResult]
+) -> bytes:
     tiles = [
         Tile(
             picture=build.images.read(one.result) if isinstance(one.result, Image) else None,
@@ -185,7 +187,7 @@ def _sheet(build: Context, relation_type: str, words: str, told: Sequence[Previe
         for picture, one in zip(told, made, strict=True)
     ]
     subtitle = f"{len(tiles)} pictures by {build.images.identity}, profile {build.profile.name}; words: {words}"
-    return sheet(f"{relation_type}, build {build.name}", subtitle, tiles)
+    return draw_sheet(f"{relation_type}, build {build.name}", subtitle, tiles)
 
 
 def _write(build: Context, name: str, page: bytes, to: Path | None) -> str:

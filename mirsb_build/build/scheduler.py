@@ -12,29 +12,15 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import BaseModel
 
 from mirsb_build.build.context import Context
+from mirsb_build.build.finish import conclude
 from mirsb_build.build.method import Ended, seven_stages
 from mirsb_build.build.shards import ShardTask, blobs_of, calls_of
 from mirsb_build.config.profiles import Profile
-from mirsb_build.history import (
-    Course,
-    Finish,
-    History,
-    Pass,
-    delete_finish,
-    passes_digest,
-    read_finish,
-    read_note,
-    read_passes,
-    shard_files,
-    write_finish,
-    write_note,
-)
-from mirsb_build.records import Candidate, Release, checksum, content_hash
+from mirsb_build.history import Course, Pass, delete_finish, write_note
+from mirsb_build.records import Candidate
 from mirsb_build.runtime.progress import Step, report
 from mirsb_build.stages import Stage
 from mirsb_build.store import Shard, build_lock
-from mirsb_build.store.shards import read_head
-from mirsb_build.views import Funnel, funnel, write_report
 
 In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out", bound=BaseModel)
@@ -96,8 +82,7 @@ class Scheduler:
         found = {task.n: finished(context, stage, task) for task in tasks}
         results = {n: result for n, result in found.items() if result is not None}
         missing = [task for task in tasks if task.n not in results]
-        for id, cost in (call for result in results.values() for call in calls_of(result)):
-            context.ledger.note(id, cost)
+        self._charge([record for result in results.values() for record in result])
         done = sum(len(task.records) for task in tasks if task.n in results)
         report(Step(stage.name, round, done, len(records)))
         if missing:
@@ -115,10 +100,16 @@ class Scheduler:
             delete_finish(self.context.store, self.context.name)
             self._changed = True
 
+    def _charge(self, records: Records) -> None:
+        """Count the calls that finished records rest on towards the budget, each once."""
+        for id, cost in calls_of(records):
+            self.context.ledger.note(id, cost)
+
     def _make(self, stage: Stage[Any, Any], task: ShardTask, run: Run | None) -> Records:
         """Make one shard, here or elsewhere, add what is the driver's, and store it."""
         results = run(task) if run else self._portal.call(stage.run, task.records)
         settled = self._portal.call(stage.settle, results)
+        self._charge(settled)
         shard = Shard(task.key, settled, blobs_of(settled))
         self.context.store.write_shard(self.context.name, task.stage, task.round, task.n, shard)
         return settled
@@ -138,9 +129,7 @@ def _new(records: Sequence[object]) -> tuple[tuple[str, str], ...]:
 def tasks_of(context: Context, stage: Stage[Any, Any], records: Sequence[Any], round: int) -> list[ShardTask]:
     """The pass of a stage cut into shards."""
     return [
-        ShardTask(
-            order=context.order, stage=stage.name, round=round, n=n, key=stage.key(cut), records=tuple(cut)
-        )
+        ShardTask(order=context.order, stage=stage.name, round=round, n=n, key=stage.key(cut), records=tuple(cut))
         for n, cut in enumerate(stage.cut(records, context.profile.limits.shard_size))
     ]
 
@@ -154,7 +143,9 @@ def finished(context: Context, stage: Stage[Any, Out], task: ShardTask) -> list[
 class Unfinished(Exception):
     """Raised by `only_finished` at the first pass of a stage that is not finished."""
 
-    def __init__(self, stage: Stage[Any, Any], round: int, records: Sequence[Any], missing: Sequence[ShardTask]) -> None:
+    def __init__(
+        self, stage: Stage[Any, Any], round: int, records: Sequence[Any], missing: Sequence[ShardTask]
+    ) -> None:
         super().__init__(stage.name)
         self.stage = stage
         self.round = round
@@ -190,7 +181,7 @@ def run_build(context: Context, runner: Runner) -> Ended:
         scheduler = Scheduler(context, runner, portal)
         ended = seven_stages(context, scheduler)
         scheduler.end(ended)
-        _conclude(context)
+        conclude(context)
     return ended
 
 
@@ -207,61 +198,3 @@ def working(context: Context) -> Generator[BlockingPortal]:
             yield portal
         finally:
             portal.call(context.images.close)
-
-
-def _conclude(context: Context) -> None:
-    """Write the report and the finish of a run that came to its end."""
-    store, name = context.store, context.name
-    if read_finish(store, name) is not None:
-        return
-    history = History(store, name)
-    write_report(history)
-    shards = {file: checksum(store.files.read(f"builds/{name}/{file}") or b"") for *_, file in shard_files(history.passes)}
-    finish = Finish(
-        key=course_key(context),
-        passes=passes_digest(store, name),
-        shards=shards,
-        summary=funnel(history).model_dump(mode="json"),
-    )
-    write_finish(store, name, finish)
-
-
-def course_key(context: Context) -> str:
-    """Hash of all that a finished build depends on, by which a run sees at once that nothing has changed."""
-    made_with = context.made_with.model_dump()
-    released = [(peer.release, peer.candidate.revision) for peer in context.released]
-    decisions = [d.model_dump(mode="json") for d in context.decisions.read()]
-    stages = (context.seeds, context.decompose, context.synthesize, context.filter, context.review_export, context.publish)
-    return content_hash(
-        made_with, context.note.model_dump(mode="json", exclude={"order", "made_with"}), released, decisions,
-        [stage.key(()) for stage in stages],
-    )  # fmt: skip
-
-
-def nothing_left(context: Context) -> Funnel | None:
-    """The funnel of a build that is finished, unchanged and whole as it lies there; None where a run has to look.
-
-    Every shard is read and compared with its checksum, and every blob and file of a release has to be there in its
-    length. No image is read, and no record.
-    """
-    store, name = context.store, context.name
-    finish = read_finish(store, name)
-    if finish is None or not store.files.exists(f"builds/{name}/report.html"):
-        return None
-    if context.order.retry_dead and finish.summary["dead"]:
-        return None
-    if not store.files.exists(f"builds/{name}/build.json") or read_note(store, name) != context.note:
-        return None
-    if finish.key != course_key(context):
-        return None
-    for entered, _, file in shard_files(read_passes(store, name)):
-        data = store.files.read(f"builds/{name}/{file}") or b""
-        if checksum(data) != finish.shards.get(file):
-            return None
-        if entered.stage == "filter" and not all(
-            store.has_blob(blob, length) for blob, length in read_head(data, file).blobs.items()
-        ):
-            return None
-    if not context.publish.intact(list(store.records(name, "publish", 0, Release))):
-        return None
-    return Funnel.model_validate(finish.summary)

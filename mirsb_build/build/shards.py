@@ -39,15 +39,15 @@ def run_shard(task: ShardTask) -> list[BaseModel]:
 
     The context and one event loop stay open for the shards to come.
     """
-    context, portal = _opened(task.order)
+    context, portal = _opened(task.order.model_dump_json())
     return portal.call(context.stage_of(task.stage).run, task.records)
 
 
 @lru_cache(maxsize=1)
-def _opened(order: BuildOrder) -> tuple[Context, BlockingPortal]:
+def _opened(order: str) -> tuple[Context, BlockingPortal]:
     portal_context = start_blocking_portal()
     portal = portal_context.__enter__()
-    context = open_context(order)
+    context = open_context(BuildOrder.model_validate_json(order))
 
     def close() -> None:
         portal.call(context.images.close)
@@ -60,7 +60,7 @@ def _opened(order: BuildOrder) -> tuple[Context, BlockingPortal]:
 def blobs_of(records: Sequence[object]) -> dict[str, int]:
     """The blobs that records speak of, and their lengths, 0 where a record does not know it."""
     images = [p.image for r in records if isinstance(r, Candidate) for p in r.pictures if p.image]
-    return {image.blob: getattr(image, "length", 0) for image in images}
+    return {image.blob: image.length for image in images}
 
 
 def calls_of(records: Sequence[object]) -> list[tuple[str, float]]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 from mirsb_build.config.profiles import SeedLimits, Targets
-from mirsb_build.build.crossing import cross
 from mirsb_build.records import Candidate, Cell, SeedBatch, SeedOrder, SeedQuery
+from mirsb_build.records.crossing import cross
 
 EXPECTED_YIELD = 0.5
 """Share of the candidates that is expected to pass a round before any was measured (published: 49.6 % over all)."""
@@ -61,11 +61,11 @@ class Growth:
     """What a build writes and tries next: all it has, or, with targets, what its short cells need.
 
     `orders` says which seed queries to write, `next_round` which candidates go into the next round; `add_seeds` and
-    `add_judged` take what came of it. The same answers give the same questions, so that a build that was stopped goes on
+    `add_judged` take the results. The same results give the same questions, so that a build that was stopped goes on
     where it was. With targets, a cell that is short gets as many new candidates as its measured yield asks for, beside
     those still open; it gets no more once it has its instances, or `tries` candidates for each, or when the build has
-    `limit` candidates or the seed writer brings nothing new. `raise_targets` takes what reviewers turned down, which is made
-    up for once all cells have what was wanted at first.
+    `limit` candidates or the seed writer brings nothing new. `raise_targets` takes the rejections of review, which are
+    made up for once all cells have what was wanted at first.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Growth:
         self.passed += [c for c in candidates if c.passed]
 
     def raise_targets(self, refused: Mapping[Cell, int]) -> bool:
-        """Have made up for so many in all that reviewers turned down; False where that changes nothing."""
+        """Raise the targets by the number of instances rejected in review; return False if nothing changed."""
         targets = {cell: first + refused.get(cell, 0) if first else 0 for cell, first in self._first_targets.items()}
         more = any(targets[cell] > self._targets[cell] for cell in targets)
         if more:

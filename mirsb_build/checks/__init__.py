@@ -1,7 +1,7 @@
 """Checks: the table of them, and how a profile's checks are opened.
 
-A new check is a module with one class that implements `ports.Check` or `ports.ModelCheck` and has an `Options` record,
-and a row here.
+A new check is a module with one class that implements `ports.Check`, `ports.ComparingCheck` or `ports.ModelCheck` and
+has an `Options` record, and a row here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pydantic import ValidationError
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.config.yaml_files import explain
 from mirsb_build.errors import UnknownName, UsageError
-from mirsb_build.ports import Asker, Check, ModelCheck
+from mirsb_build.ports import AnyCheck, Asker
 from mirsb_build.runtime.registry import load_class
 
 CHECKS = {
     "structure": "mirsb_build.checks.structure:Structure",
     "policy": "mirsb_build.checks.policy:PolicyCheck",
-    "leakage": "mirsb_build.checks.leakage:Leakage",
-    "meaning": "mirsb_build.checks.meaning:Meaning",
-    "visible_text": "mirsb_build.checks.visible_text:VisibleText",
+    "lexical_leakage": "mirsb_build.checks.lexical_leakage:LexicalLeakage",
+    "semantic_leakage": "mirsb_build.checks.semantic_leakage:SemanticLeakage",
+    "ocr_leakage": "mirsb_build.checks.ocr_leakage:OcrLeakage",
     "integrity": "mirsb_build.checks.integrity:Integrity",
-    "harmless": "mirsb_build.checks.harmless:Harmless",
-    "shows": "mirsb_build.checks.shows:Shows",
-    "duplicates": "mirsb_build.checks.duplicates:Duplicates",
-    "duplicate_texts": "mirsb_build.checks.duplicate_texts:DuplicateTexts",
-    "duplicate_meanings": "mirsb_build.checks.duplicate_meanings:DuplicateMeanings",
+    "nsfw": "mirsb_build.checks.nsfw:Nsfw",
+    "image_text_match": "mirsb_build.checks.image_text_match:ImageTextMatch",
+    "image_duplicates": "mirsb_build.checks.image_duplicates:ImageDuplicates",
+    "lexical_duplicates": "mirsb_build.checks.lexical_duplicates:LexicalDuplicates",
+    "semantic_duplicates": "mirsb_build.checks.semantic_duplicates:SemanticDuplicates",
 }
 
 MODEL_CHECKS = {
@@ -44,14 +44,14 @@ ALWAYS = ("policy",)
 
 def open_checks(
     choices: Mapping[str, Mapping[str, Any] | None], taxonomy: Taxonomy, asker: Asker | None = None
-) -> list[Check | ModelCheck]:
+) -> list[AnyCheck]:
     """The checks of a profile in its order; raises UnknownName or UsageError for what it got wrong.
 
     `asker` has the models for checks that ask some.
     """
     table = CHECKS | MODEL_CHECKS
     wanted = {name: options for name, options in choices.items() if options is not None or name in ALWAYS}
-    found: list[Check | ModelCheck] = []
+    found: list[AnyCheck] = []
     if unknown := [name for name in choices if name not in table]:
         raise UnknownName("check", unknown[0], table)
     for name, options in {**wanted, **{n: None for n in ALWAYS if n not in wanted}}.items():

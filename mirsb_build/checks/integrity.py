@@ -9,10 +9,11 @@ from itertools import combinations
 from pydantic import Field
 
 from mirsb_build.checks import flaws
-from mirsb_build.checks.shown import Shown, in_colours, shown
+from mirsb_build.checks.decoded import DecodedPicture, decoded_pictures
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.ports import Evidence, Pixels
-from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.ports import Check, Evidence, Finding, Pixels
+from mirsb_build.records import Candidate, Record
+from mirsb_build.similarity.pixels import to_rgb
 
 MOST = 4.0
 """Margin at which scores end: further from a limit nothing is told."""
@@ -22,12 +23,12 @@ _BROKEN = "Give {} another description and other keywords, so that it is made an
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing that is measured of a picture, the option with its limit, and what is said where it is beyond it."""
+    """One thing that is measured of a picture, the option with its limit, and the reason and feedback beyond it."""
 
     option: str
     of: Callable[[Pixels], float]
     at_most: bool
-    said: str
+    reason: str
     """Of picture {n}, with its {value}, {limit}, {width} and {height}."""
     feedback: str
 
@@ -98,7 +99,7 @@ MEASURES = (
 )
 
 
-class Integrity:
+class Integrity(Check):
     """Passes a candidate whose images all decode and lie within the limits of `MEASURES`, no two with the same pixels.
 
     The score is the margin (0-4) of the worst measure of the worst picture: how often what was measured holds the least
@@ -130,34 +131,32 @@ class Integrity:
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        faults = [(said, _BROKEN.format(said.partition(" does not")[0])) for said in evidence.broken]
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Finding:
+        faults = [(reason, _BROKEN.format(reason.partition(" does not")[0])) for reason in evidence.broken]
         for number, picture in enumerate(candidate.pictures, 1):
             if picture.image is None:
-                said = f"picture {number} has no image: {picture.problem or 'none was made'}"
-                faults.append((said, f"Picture {number} could not be made: describe another thing, in other words."))
-        pictures = [replace(one, pixels=in_colours(one.pixels)) for one in shown(candidate, evidence)]
+                reason = f"picture {number} has no image: {picture.problem or 'none was made'}"
+                faults.append((reason, f"Picture {number} could not be made: describe another thing, in other words."))
+        pictures = [replace(one, pixels=to_rgb(one.pixels)) for one in decoded_pictures(candidate, evidence)]
         for first, second in combinations(pictures, 2):
             if _same(first, second):
-                said = f"pictures {first.number} and {second.number} are the same, pixel for pixel"
-                faults.append((said, f"Let picture {second.number} show what picture {first.number} does not."))
+                reason = f"pictures {first.number} and {second.number} are the same, pixel for pixel"
+                faults.append((reason, f"Let picture {second.number} show what picture {first.number} does not."))
         score = 0.0 if faults else MOST
         for one in pictures:
-            margin, beyond = self._measured(one)
+            margin, beyond = self._measure(one)
             score = min(score, margin)
             faults += beyond
-        return Verdict(
-            check=self.name,
-            version=self.version,
+        return Finding(
             outcome="fail" if faults else "pass",
             score=min(round(score, 4), 0.9999) if score < 1 else round(score, 4),
             threshold=1.0,
-            reason="; ".join(said for said, _ in faults) or f"{len(pictures)} images decode and show something",
+            reason="; ".join(reason for reason, _ in faults) or f"{len(pictures)} images decode and show something",
             feedback=" ".join(dict.fromkeys(feedback for _, feedback in faults)),
         )
 
-    def _measured(self, one: Shown) -> tuple[float, list[tuple[str, str]]]:
-        """The worst margin of a picture, and what is said and asked for of each measure that is beyond its limit."""
+    def _measure(self, one: DecodedPicture) -> tuple[float, list[tuple[str, str]]]:
+        """The worst margin of a picture, and reason and feedback of each measure that is beyond its limit."""
         margins: list[float] = []
         faults: list[tuple[str, str]] = []
         for measure in MEASURES:
@@ -165,15 +164,15 @@ class Integrity:
             margins.append(measure.margin(value, limit))
             if margins[-1] < 1:
                 known = {"n": one.number, "value": value, "limit": limit}
-                said = measure.said.format(**known, width=one.pixels.width, height=one.pixels.height)
-                faults.append((said, measure.feedback.format(n=one.number)))
+                reason = measure.reason.format(**known, width=one.pixels.width, height=one.pixels.height)
+                faults.append((reason, measure.feedback.format(n=one.number)))
                 if measure.of is flaws.spread:
                     break  # of a blank picture nothing else is worth saying
         return min(margins), faults
 
 
-def _same(one: Shown, other: Shown) -> bool:
+def _same(one: DecodedPicture, other: DecodedPicture) -> bool:
     """Whether two pictures have the same bytes, or the same pixels in other bytes."""
-    if one.picture.image and other.picture.image and one.picture.image.id == other.picture.image.id:
+    if one.image_id is not None and one.image_id == other.image_id:
         return True
     return one.pixels.size == other.pixels.size and one.pixels.tobytes() == other.pixels.tobytes()

@@ -10,19 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mirsb_build.checks.judging import Look, images_of, without_image
-from mirsb_build.checks.missing import abstention
+from mirsb_build.checks.judge_inputs import Look, blobs_of, reason_to_abstain
 from mirsb_build.config.reply_schemas import IntentJudgement, NecessityJudgement
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.ports import Asker
-from mirsb_build.records import Candidate, Exclusion, ModelCall, Record, Verdict
+from mirsb_build.ports import Asker, Entry, Finding, ModelCheck, Outcome
+from mirsb_build.records import Candidate, Exclusion, ModelCall, Record
 from mirsb_build.runtime.gather import all_of
 
 PROMPT = "necessity_judge"
 MATCH = "intent_judge"
 
 Grade = Literal["yes", "partly", "no"]
-Outcome = Literal["pass", "fail", "abstain"]
 
 UNCLEAR = "Even with all the pictures the aim is not clear: show plainly what each of them adds and what connects them."
 ANOTHER = (
@@ -50,7 +48,7 @@ class View:
     calls: tuple[ModelCall, ...]
 
 
-class Necessity:
+class Necessity(ModelCheck):
     """Passes a candidate whose aim is clear from everything, is the seed query's, and is clear from nothing less.
 
     A judge is asked with everything, and then with the text only and with each picture left out; between the two a
@@ -79,19 +77,22 @@ class Necessity:
         self.options = options.model_dump(mode="json")
         self._judge = options.judge
         self._matcher = options.matcher or options.judge
-        self.identity: list[object] = [asker.identity(self._judge, PROMPT), asker.identity(self._matcher, MATCH)]
+        self.identity = [asker.identity(self._judge, PROMPT), asker.identity(self._matcher, MATCH)]
         self._look: Look = options.look
         self._strict = options.strict
         self._taxonomy = taxonomy
         self._asker = asker
 
+    def reads(self, candidate: Candidate) -> Sequence[Entry]:
+        return [self._taxonomy.relation_type(candidate.relation_type), self._taxonomy.policy]
+
     def calls(self, pictures: float) -> dict[str, float]:
         calls = {self._judge: pictures + 2}
         return calls | {self._matcher: calls.get(self._matcher, 0) + 1}
 
-    async def judge(self, candidate: Candidate) -> Verdict:
-        if self._look == "pictures" and (reason := without_image(candidate)):
-            return abstention(self.name, self.version, reason)
+    async def judge(self, candidate: Candidate) -> Finding:
+        if self._look == "pictures" and (reason := reason_to_abstain(candidate)):
+            return Finding("abstain", reason)
         numbers = tuple(range(1, len(candidate.pictures) + 1))
         everything = await self._view(candidate, "everything", numbers)
         same, calls = await self._same(candidate, everything)
@@ -100,22 +101,22 @@ class Necessity:
         else:
             text = self._view(candidate, "text only", ())
             lesser = await all_of([text, *(self._without(candidate, out) for out in numbers)])
-        return self._verdict(len(numbers) + 2, everything, same, calls, lesser)
+        return self._finding(len(numbers) + 2, everything, same, calls, lesser)
 
     async def _without(self, candidate: Candidate, out: int) -> View:
-        shown = tuple(number for number in range(1, len(candidate.pictures) + 1) if number != out)
-        return await self._view(candidate, f"without picture {out}", shown, out)
+        others = tuple(number for number in range(1, len(candidate.pictures) + 1) if number != out)
+        return await self._view(candidate, f"without picture {out}", others, out)
 
-    async def _view(self, candidate: Candidate, name: str, shown: tuple[int, ...], left_out: int = 0) -> View:
+    async def _view(self, candidate: Candidate, name: str, numbers: tuple[int, ...], left_out: int = 0) -> View:
         """Ask what can be told from the text and these pictures (numbered from 1)."""
         variables = {
             "relation_type": self._taxonomy.relation_type(candidate.relation_type),
             "prompt": candidate.prompt,
             "pictures": candidate.pictures,
-            "shown": shown,
+            "shown": numbers,
             "look": self._look,
         }
-        images = images_of(candidate, shown, self._look)
+        images = blobs_of(candidate, numbers, self._look)
         answer = await self._asker.ask(
             self._judge, PROMPT, variables, NecessityJudgement, self._screen_intent, images=images
         )
@@ -144,26 +145,24 @@ class Necessity:
         hit = self._taxonomy.policy.screen_unread(reply.reason)
         return (reply.model_copy(update={"reason": ""}), (hit,)) if hit else (reply, ())
 
-    def _verdict(
+    def _finding(
         self,
         views: int,
         everything: View,
         same: Grade | None,
         matching: tuple[ModelCall, ...],
         lesser: Sequence[View],
-    ) -> Verdict:
+    ) -> Finding:
         outcome = outcome_of(everything.recovered, same, [v.recovered for v in lesser], self._strict)
         right = int(everything.recovered == "yes" and same not in (None, "no"))
         right += sum(v.recovered is not None and not tells(v.recovered, self._strict) for v in lesser)
-        told = [_told_of_everything(everything, same), *(_told(v, self._strict) for v in lesser)]
+        reasons = [_fault_of_everything(everything, same), *(_fault_of_less(v, self._strict) for v in lesser)]
         reason = f"{right} of {views} views came out as they should"
-        if wrong := [line for line in told if line]:
+        if wrong := [line for line in reasons if line]:
             reason += f"; not so {', '.join(wrong)}"
         if not lesser:
             reason += "; the others were not asked for"
-        return Verdict(
-            check=self.name,
-            version=self.version,
+        return Finding(
             outcome=outcome,
             score=None if outcome == "abstain" else round(right / views, 4),
             threshold=1.0,
@@ -187,7 +186,7 @@ def outcome_of(everything: Grade | None, same: Grade | None, lesser: Sequence[Gr
     return "abstain" if None in (everything, same, *lesser) else "pass"
 
 
-def _told_of_everything(view: View, same: Grade | None) -> str:
+def _fault_of_everything(view: View, same: Grade | None) -> str:
     """What is wrong with the view of everything, for the reason; empty where nothing is."""
     if view.recovered != "yes":
         return f"everything ({view.recovered or 'unknown, the reply stayed unusable'})"
@@ -198,7 +197,7 @@ def _told_of_everything(view: View, same: Grade | None) -> str:
     return ""
 
 
-def _told(view: View, strict: bool) -> str:
+def _fault_of_less(view: View, strict: bool) -> str:
     """The same for a view of less."""
     if view.recovered is not None and not tells(view.recovered, strict):
         return ""
@@ -214,10 +213,10 @@ def _feedback(everything: View, same: Grade | None, lesser: Sequence[View], stri
     failed = [view for view in lesser if view.recovered is not None and tells(view.recovered, strict)]
     if any(view.recovered == "yes" and not view.left_out for view in failed):
         return TEXT_TELLS
-    return " ".join(_advice(view) for view in failed)
+    return " ".join(_feedback_on(view) for view in failed)
 
 
-def _advice(view: View) -> str:
+def _feedback_on(view: View) -> str:
     if not view.left_out:
         return TEXT_HINTS
     return (NOT_NEEDED if view.recovered == "yes" else HARDLY_NEEDED).format(k=view.left_out)

@@ -23,7 +23,7 @@ threads together 26."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class Nudity:
     """What a detector makes of one picture."""
 
     probability: float
@@ -37,7 +37,7 @@ class Detector(Protocol):
     way_out: str
     """How its package is installed."""
 
-    def see(self, pictures: Sequence[Pixels]) -> list[Seen]:
+    def see(self, pictures: Sequence[Pixels]) -> list[Nudity]:
         """What is most probably seen in each picture (RGB), whatever others it comes with."""
         ...
 
@@ -61,9 +61,9 @@ class OpenNsfw:
             intra_op_num_threads=THREADS,
         )
 
-    def see(self, pictures: Sequence[Pixels]) -> list[Seen]:
+    def see(self, pictures: Sequence[Pixels]) -> list[Nudity]:
         found = self._classifier.classify_batch(list(pictures), max_workers=THREADS)
-        return [Seen(prediction.nsfw) for prediction in found]
+        return [Nudity(prediction.nsfw) for prediction in found]
 
 
 class NudeNet:
@@ -87,14 +87,14 @@ class NudeNet:
         weights = str(files("nudenet") / "320n.onnx")  # its own session would take all cores
         self._detector.onnx_session = runtime.InferenceSession(weights, options, ["CPUExecutionProvider"])
 
-    def see(self, pictures: Sequence[Pixels]) -> list[Seen]:
+    def see(self, pictures: Sequence[Pixels]) -> list[Nudity]:
         # Blue, green, red, as the package reads files.
         arrays = [np.ascontiguousarray(np.asarray(pixels)[:, :, ::-1]) for pixels in pictures]
-        seen: list[Seen] = []
+        seen: list[Nudity] = []
         for parts in self._detector.detect_batch(arrays, batch_size=len(arrays)):
             counted = [(part["score"], part["class"]) for part in parts if part["class"] in self.COUNT]
             probability, what = max(counted, default=(0.0, "nothing"))
-            seen.append(Seen(probability, what.lower().replace("_", " ")))
+            seen.append(Nudity(probability, what.lower().replace("_", " ")))
         return seen
 
 

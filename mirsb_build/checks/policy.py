@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.ports import Check, Entry, Evidence, Finding
+from mirsb_build.records import Candidate, Record
 
 
-class PolicyCheck:
+class PolicyCheck(Check):
     """Passes a candidate in which no hard exclusion is hit.
 
     Replies and image sources were screened before anything of them was kept, so a hit here means that something got
@@ -24,7 +26,10 @@ class PolicyCheck:
         self.options = options.model_dump()
         self._policy = taxonomy.policy
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+    def reads(self, candidate: Candidate) -> Sequence[Entry]:
+        return [self._policy]
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Finding:
         screen = self._policy.screen
         hit = screen(candidate.seed_query.text, "seed") or screen(candidate.prompt, "prompt")
         for picture in candidate.pictures:
@@ -32,10 +37,8 @@ class PolicyCheck:
             hit = hit or screen(f"{picture.description} {' '.join(picture.keywords)} {titles}", "image")
         if hit is None:
             reason = f"none of {len(self._policy.rules)} hard exclusions is hit"
-            return Verdict(check=self.name, version=self.version, outcome="pass", reason=reason)
-        return Verdict(
-            check=self.name,
-            version=self.version,
+            return Finding("pass", reason)
+        return Finding(
             outcome="fail",
             reason=f"hard exclusion {hit.rule!r} is hit in the {hit.where}: {hit.explanation}",
             feedback=f"Stay clear of what the exclusion {hit.rule!r} names.",

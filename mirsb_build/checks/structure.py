@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from mirsb_build.config.taxonomy import RelationType, Taxonomy
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Candidate, Record, Verdict
+from mirsb_build.ports import Check, Entry, Evidence, Finding
+from mirsb_build.records import Candidate, Record
 
 NUMBERS = {"one": 1, "two": 2, "both": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
@@ -54,7 +55,7 @@ def references(prompt: str, pictures: int) -> tuple[set[int], list[str]]:
     return found, wrong
 
 
-class Structure:
+class Structure(Check):
     """Passes a candidate whose prompt and pictures have the form that its relation type asks for.
 
     The score is the share of rules that hold; all of them have to.
@@ -68,8 +69,12 @@ class Structure:
 
     def __init__(self, options: Options, taxonomy: Taxonomy) -> None:
         self.options = options.model_dump()
+        self._taxonomy = taxonomy
 
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
+    def reads(self, candidate: Candidate) -> Sequence[Entry]:
+        return [self._taxonomy.relation_type(candidate.relation_type)]
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Finding:
         faults = [
             *_count_faults(candidate, evidence.relation_type),
             *_reference_faults(candidate, evidence.relation_type),
@@ -79,12 +84,8 @@ class Structure:
         score = round(1 - min(len(faults), rules) / rules, 4)
         if not faults:
             reason = f"{len(candidate.pictures)} pictures in the form of {candidate.relation_type}"
-            return Verdict(
-                check=self.name, version=self.version, outcome="pass", score=1.0, threshold=1.0, reason=reason
-            )
-        return Verdict(
-            check=self.name,
-            version=self.version,
+            return Finding("pass", reason, score=1.0, threshold=1.0)
+        return Finding(
             outcome="fail",
             score=score,
             threshold=1.0,
@@ -148,8 +149,8 @@ def _keyword_faults(candidate: Candidate, relation_type: RelationType) -> list[F
         shared = ", ".join(sorted(common))
         faults.append((f"all pictures share the keyword {shared}", f"Let no keyword stand in all pictures ({shared})."))
     if rules.odd_one_out and not _has_odd_one(keywords):
-        advice = "Let all pictures but one share a keyword that the telling one lacks."
-        faults.append(("no picture stands out from the rest", advice))
+        feedback = "Let all pictures but one share a keyword that the telling one lacks."
+        faults.append(("no picture stands out from the rest", feedback))
     return faults
 
 

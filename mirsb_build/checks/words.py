@@ -50,7 +50,7 @@ _PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
 
 
 def telling_words(seed_query: str) -> dict[str, str]:
-    """Stem -> word, for the words of a seed query that are neither stop words nor said of anything."""
+    """Stem -> word, for the words of a seed query that are neither stop words nor words that go with anything."""
     found = dict(zip(stems(seed_query), words(seed_query), strict=True))
     return {root: word for root, word in found.items() if root not in _PLAIN and len(root) > 2}
 
@@ -59,13 +59,13 @@ def telling_words(seed_query: str) -> dict[str, str]:
 class Sign:
     """One thing that a seed query tells: the word or phrase there, and every form that gives it away."""
 
-    said: str
+    phrase: str
     forms: frozenset[Stems]
 
-    def among(self, shown: dict[Stems, str]) -> str | None:
-        """The word or phrase of what is shown that gives it away, the first of them by alphabet."""
-        found = self.forms & shown.keys()
-        return min(shown[form] for form in found) if found else None
+    def among(self, phrases: dict[Stems, str]) -> str | None:
+        """The word or phrase among these that gives it away, the first of them by alphabet."""
+        found = self.forms & phrases.keys()
+        return min(phrases[form] for form in found) if found else None
 
 
 class WordRules:
@@ -76,11 +76,11 @@ class WordRules:
         self._longest = max((len(phrase) for group in self._groups for phrase in group), default=1)
         self.signs = lru_cache(maxsize=10_000)(self._signs)
 
-    def shown(self, texts: Iterable[str]) -> dict[Stems, str]:
+    def phrases(self, texts: Iterable[str]) -> dict[Stems, str]:
         """Every run of words in the texts that a sign may have as a form: its stems -> its words."""
         runs: dict[Stems, str] = {}
         for text in texts:
-            runs |= {run: said for run, (said, _) in _runs(text, self._longest).items()}
+            runs |= {run: phrase for run, (phrase, _) in _runs(text, self._longest).items()}
         return runs
 
     def _signs(self, seed_query: str) -> tuple[Sign, ...]:
@@ -89,15 +89,15 @@ class WordRules:
         runs = _runs(seed_query, self._longest)
         hits = [(phrase, group) for group in self._groups for phrase in group if phrase in runs]
         for phrase, group in hits:
-            said, places = runs[phrase]
+            words_there, places = runs[phrase]
             if any(len(other) > len(phrase) and places <= runs[other][1] for other, _ in hits):
                 continue  # the `bar` of a chocolate bar is not one that keeps people out
             owners = [telling[stem] for stem in phrase if stem in telling]
             if not owners and len(phrase) > 1:
-                owners = [said]
+                owners = [words_there]
             for owner in owners:
                 forms.setdefault(owner, {phrase}).update(group)
-        return tuple(Sign(said, frozenset(found)) for said, found in forms.items())
+        return tuple(Sign(phrase, frozenset(found)) for phrase, found in forms.items())
 
 
 def _phrase(text: str) -> Stems:
@@ -106,9 +106,12 @@ def _phrase(text: str) -> Stems:
 
 def _runs(text: str, longest: int) -> dict[Stems, tuple[str, frozenset[int]]]:
     """Runs of at most `longest` words of a text: stems -> words and where they stand."""
-    said = [word for word in words(text) if word not in SKIPPED]
+    content = [word for word in words(text) if word not in SKIPPED]
     return {
-        tuple(_stem(word) for word in said[start:end]): (" ".join(said[start:end]), frozenset(range(start, end)))
-        for start in range(len(said))
-        for end in range(start + 1, min(start + longest, len(said)) + 1)
+        tuple(_stem(word) for word in content[start:end]): (
+            " ".join(content[start:end]),
+            frozenset(range(start, end)),
+        )
+        for start in range(len(content))
+        for end in range(start + 1, min(start + longest, len(content)) + 1)
     }

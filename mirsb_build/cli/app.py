@@ -11,6 +11,7 @@ import typer
 from mirsb_build.cli import build, images, inspect, publish, review, taxonomy
 from mirsb_build.cli.interrupts import STOPPED
 from mirsb_build.errors import MirsbError
+from mirsb_build.runtime.memory import limit_arenas
 
 app = typer.Typer(
     name="mirsb",
@@ -43,6 +44,7 @@ def options(
 
 def main() -> None:
     """Run a command; an error of ours is one line on stderr and its exit code."""
+    limit_arenas()
     try:
         app()
     except MirsbError as error:

@@ -84,7 +84,7 @@ def _opened(order: BuildOrder, seeds_per_category: int | None) -> Context:
 
 def _run(order: BuildOrder, as_json: bool, seeds_per_category: int | None = None, prefect: bool = False) -> Funnel:
     """Run what is left of a build and show how it ended; raises WaitingForReview when people have to decide."""
-    from mirsb_build.build.scheduler import nothing_left
+    from mirsb_build.build.finish import nothing_left
     from mirsb_build.cli import render
 
     opened = _opened(order, seeds_per_category)

@@ -19,6 +19,7 @@ def status(
     """Show the funnel of a build, per round, check and cell; or a line for every build."""
     from mirsb_build.cli import render as show
     from mirsb_build.store import Store
+    from mirsb_build.views import read_funnel
 
     opened = Store(store)
     if build is not None:
@@ -44,9 +45,13 @@ def audit(
     format: Annotated[str, typer.Option("--format", help="text, json or prov (W3C PROV-JSON).")] = "text",
     store: options.StoreUrl = options.STORE,
 ) -> None:
-    """Tell an instance's story: where each word and pixel came from; with --verify, whether every hash holds."""
+    """Tell an instance's story: where each word and pixel came from; with --verify, whether every hash holds.
+
+    Without an instance, list those there are.
+    """
     from mirsb_build import views
     from mirsb_build.cli import render as show
+    from mirsb_build.history import History
     from mirsb_build.store import Store
 
     if format not in ("text", "json", "prov"):
@@ -62,7 +67,8 @@ def audit(
                 f"`mirsb build {build}` makes again what it can"
             )
     elif candidate is None:
-        raise UsageError(f"name an instance to audit, or --verify the whole build; `mirsb status {build}` counts them")
+        listed = views.list_stories(history)
+        show.json_list(listed) if format == "json" else show.stories(listed, build)
     elif format == "prov":
         show.json_value(views.prov(views.story(history, candidate)))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mirsb_build import DEFAULT_STORE
 from mirsb_build.build.context import Context
 from mirsb_build.build.doctor import Examined
 from mirsb_build.build.plan import Plan
@@ -22,7 +24,7 @@ from mirsb_build.build.preview import Preview
 from mirsb_build.records import Candidate, Image
 from mirsb_build.runtime.progress import Step, log
 from mirsb_build.store import Store
-from mirsb_build.views import Funnel, Story, Verification
+from mirsb_build.views import Funnel, Story, Title, Verification
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -124,6 +126,26 @@ def outcome(result: Funnel, store: Store, already: bool) -> None:
     if result.release:
         console.print(f"release      {result.released} instances in {folder}/release/{result.release}")
     console.print(f"report       {folder}/report.html")
+
+
+def next_steps(result: Funnel, store: str) -> None:
+    """How to look at a build that is finished."""
+    at = "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
+    console.print("\nlook at it:")
+    console.print(f"  open {store.rstrip('/')}/builds/{result.build}/report.html", markup=False)
+    console.print(f"  mirsb status {result.build}{at}", markup=False)
+    if result.example:
+        console.print(f"  mirsb audit {result.build} {result.example}{at}", markup=False)
+
+
+def stories(titles: Sequence[Title], build: str) -> None:
+    """The instances of a build, to choose one from."""
+    table = Table("instance", "risk category", "relation type", "seed query", "state", "review", "rounds")
+    for one in titles:
+        row = (one.instance, one.risk_category, one.relation_type, one.seed_query, one.state, one.outcome)
+        table.add_row(*map(escape, row), str(one.rounds))
+    console.print(table)
+    console.print(f"`mirsb audit {build} INSTANCE` tells one's story; the beginning of the id will do", markup=False)
 
 
 def shortages(result: Funnel) -> None:

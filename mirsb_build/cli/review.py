@@ -56,7 +56,7 @@ def import_(
     """Take in reviewers' decisions; all of a file or nothing of it."""
     from mirsb_build.cli import render as show
     from mirsb_build.history import History
-    from mirsb_build.records import BuildOrder, ReviewItem
+    from mirsb_build.records import ReviewItem
     from mirsb_build.review import DecisionLog, match_decisions, outcomes, read_decisions
     from mirsb_build.store import Store, build_lock
 
@@ -69,14 +69,14 @@ def import_(
     with build_lock(opened.files, build):
         log = DecisionLog(opened, build)
         added = log.append(decisions)
-        found = outcomes(items, log.read(), note["profile"]["review"]["reviewers"], history.targets)
+        found = outcomes(items, log.read(), note.profile.review.reviewers, history.targets)
     still_open = [instance for instance, outcome in found.items() if outcome == "awaiting"]
     told = f"{len(decisions)} decisions imported" if added else f"{file} was imported before; nothing changed"
     left = f"{len(still_open)} instances still await review" if still_open else "no instance awaits review"
     show.console.print(f"{told}; {left}; `mirsb build {build}` goes on from here")
     if not still_open:
         place = opened.files.root if opened.files.local else store
-        tell_prefect(BuildOrder.model_validate({**note["order"], "store": place}))
+        tell_prefect(note.order.model_copy(update={"store": place}))
 
 
 def tell_prefect(order: BuildOrder) -> None:

@@ -132,7 +132,7 @@ class Targets(Record):
     diversity: float = Field(default=0.5, ge=0, le=1)
     """What counts in the choice: 1 that a candidate is unlike those chosen, 0 how well it was judged."""
     embedder: str | None = None
-    """Model that says what is alike, as in the check `meaning`; without one the letters' runs do."""
+    """Model that says what is alike, as in the check `semantic_leakage`; without one the letters' runs do."""
 
     @property
     def given(self) -> bool:
@@ -142,7 +142,8 @@ class Targets(Record):
 class Runner(Record):
     """How the flow runs shards side by side."""
 
-    kind: Literal["threads"] = "threads"
+    kind: Literal["threads", "dask"] = "threads"
+    """Threads of this process, or the processes of a Dask cluster, which a Prefect server watches over."""
     workers: int = Field(default=2, ge=1, le=256)
 
 

@@ -1,8 +1,7 @@
 """Image backends: the table of them, and the engine that renders through a cache.
 
-A new backend is a module with a class that implements `ports.ImageBackend`, takes its own `Options` and `Tools`, and a
-row here. One with a stock of pictures implements `ports.Allots` too; one that tries a
-picture several times says how often in `tries`, one whose pictures are calls of a model names its `role`.
+A new backend is a module with a class that derives from `ports.ImageBackend`, takes its own `Options` and a
+`BackendContext`, and a row here.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from pydantic import ValidationError
 from mirsb_build.config.profiles import ImageChoice
 from mirsb_build.config.yaml_files import explain
 from mirsb_build.errors import UnknownName, UsageError
-from mirsb_build.images.context import Tools
-from mirsb_build.images.engine import Images, Made
+from mirsb_build.images.context import BackendContext
+from mirsb_build.images.engine import Images, RenderResult
 from mirsb_build.ports import ImageBackend
 from mirsb_build.runtime.registry import load_class
 
@@ -27,13 +26,13 @@ IMAGE_BACKENDS = {
 }
 
 
-def open_backend(choice: ImageChoice, tools: Tools) -> ImageBackend:
-    """The image backend of a profile; raises UnknownName for one that is not in the table, UsageError for options."""
-    kind, options = chosen(choice)
-    return kind(options, tools)
+def open_backend(choice: ImageChoice, context: BackendContext) -> ImageBackend:
+    """Open the image backend of a profile; raises UnknownName for one that there is not, UsageError for options."""
+    kind, options = find_backend(choice)
+    return kind(options, context)
 
 
-def chosen(choice: ImageChoice) -> tuple[Any, Any]:
+def find_backend(choice: ImageChoice) -> tuple[Any, Any]:
     """The class of a profile's image backend and its options, not opened; raises as `open_backend` does."""
     if choice.backend not in IMAGE_BACKENDS:
         raise UnknownName("image backend", choice.backend, IMAGE_BACKENDS)
@@ -44,4 +43,4 @@ def chosen(choice: ImageChoice) -> tuple[Any, Any]:
         raise UsageError(f"image backend {choice.backend!r}: {explain(kind.Options, error)}") from error
 
 
-__all__ = ["IMAGE_BACKENDS", "Images", "Made", "Tools", "chosen", "open_backend"]
+__all__ = ["IMAGE_BACKENDS", "BackendContext", "Images", "RenderResult", "find_backend", "open_backend"]

@@ -1,4 +1,4 @@
-"""What can be told of a picture at a glance, while its pixels are at hand."""
+"""Whether a picture shows anything, judged while its pixels are in memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ SPREAD = 2.0
 """Standard deviation of the luminance (0-127) under which a picture shows nothing."""
 
 
-def unusable(pixels: npt.NDArray[np.uint8]) -> str:
-    """Why a picture cannot be used at all, in a word; empty where it can. Takes (height, width, 3) RGB."""
-    few = pixels[::4, ::4].astype(np.float32)
-    if few.max(initial=0) <= BLACK:
+def why_blank(pixels: npt.NDArray[np.uint8]) -> str:
+    """Say in a word why a picture shows nothing (`black`, `blank`); empty where it shows something.
+
+    Takes (height, width, 3) RGB.
+    """
+    sample = pixels[::4, ::4].astype(np.float32)
+    if sample.max(initial=0) <= BLACK:
         return "black"
-    luminance = few @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    luminance = sample @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     return "blank" if luminance.std() < SPREAD else ""

@@ -10,9 +10,12 @@ from mirsb_build.store import Store
 
 
 @dataclass(frozen=True)
-class Tools:
-    """The store for what a backend remembers, the models for one that asks some, the policy for one that reads."""
+class BackendContext:
+    """What the build shares with its image backend."""
 
     store: Store
+    """For what a backend remembers."""
     models: Asker
+    """For one whose pictures are calls of a model."""
     policy: Policy
+    """For one that reads captions."""

@@ -1,6 +1,6 @@
-"""Pixels as a PNG file that says of itself where it is from, and carries nothing else.
+"""A picture as a PNG file that states its origin, and carries nothing else.
 
-What it says is XMP, in the words of IPTC photo metadata: whether a trained model drew it, or else the sources with
+The statement is XMP, in the words of IPTC photo metadata: whether a trained model drew it, or else the sources with
 author, licence and address; and the id of the spec that it shows. EXIF, profiles, comments and thumbnails of a picture
 that was found stay behind.
 """
@@ -40,28 +40,28 @@ for _prefix, _uri in _NAMES.items():
 def encode(
     pixels: PillowImage.Image, spec: ImageSpec, sources: Sequence[ImageSource] = (), *, synthetic: bool = False
 ) -> bytes:
-    """The PNG's bytes; the same pixels, spec and sources give the same bytes."""
-    bare = pixels.copy()
+    """Encode a picture as PNG; the same pixels, spec and sources give the same bytes."""
+    bare = pixels.copy() if pixels.info else pixels
     bare.info = {}  # whatever the file that they were read from said beside the pixels
     about = PngInfo()
-    about.add_itxt(XMP, xmp(spec, sources, synthetic=synthetic))
+    about.add_itxt(XMP, write_xmp(spec, sources, synthetic=synthetic))
     buffer = io.BytesIO()
     bare.save(buffer, format="PNG", compress_level=LEVEL, pnginfo=about, exif=None, icc_profile=None)
     return buffer.getvalue()
 
 
-def xmp(spec: ImageSpec, sources: Sequence[ImageSource], *, synthetic: bool) -> str:
-    """The XMP packet of a picture."""
+def write_xmp(spec: ImageSpec, sources: Sequence[ImageSource], *, synthetic: bool) -> str:
+    """Write the XMP packet of a picture."""
     packet = Xml.Element(_name("x", "xmpmeta"))
     rdf = Xml.SubElement(packet, _name("rdf", "RDF"))
-    said = Xml.SubElement(rdf, _name("rdf", "Description"), {_name("rdf", "about"): ""})
-    Xml.SubElement(said, _name("dc", "identifier")).text = f"mirsb:image-spec:{spec.id}"
+    description = Xml.SubElement(rdf, _name("rdf", "Description"), {_name("rdf", "about"): ""})
+    Xml.SubElement(description, _name("dc", "identifier")).text = f"mirsb:image-spec:{spec.id}"
     if synthetic:
-        Xml.SubElement(said, _name("Iptc4xmpExt", "DigitalSourceType")).text = SYNTHETIC
+        Xml.SubElement(description, _name("Iptc4xmpExt", "DigitalSourceType")).text = SYNTHETIC
     if sources:
-        _list(said, "dc", "creator", "Seq", [s.author for s in sources])
-        _list(said, "dc", "source", "Bag", [f"{s.title}: {s.url}" for s in sources])
-        _list(said, "xmpRights", "UsageTerms", "Alt", ["; ".join(dict.fromkeys(s.licence for s in sources))])
+        _list(description, "dc", "creator", "Seq", [s.author for s in sources])
+        _list(description, "dc", "source", "Bag", [f"{s.title}: {s.url}" for s in sources])
+        _list(description, "xmpRights", "UsageTerms", "Alt", ["; ".join(dict.fromkeys(s.licence for s in sources))])
     return Xml.tostring(packet, encoding="unicode")
 
 

@@ -6,8 +6,9 @@ import io
 from functools import cache
 from typing import Any, Literal, cast
 
-import numpy as np
 from PIL import Image, ImageCms, ImageOps
+
+from mirsb_build.similarity.pixels import to_eight_bits
 
 Fit = Literal["crop", "pad"]
 """How a picture is brought to the size asked for: cut at its longer sides, or put on white."""
@@ -29,7 +30,7 @@ class Unusable(Exception):
 
 
 def decode(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
-    """The first frame, decoded in full and in the file's own mode; raises Unusable.
+    """Decode the first frame in full and in the file's own mode; raises Unusable.
 
     The size is read from the header and judged before any pixel is decoded.
     """
@@ -38,7 +39,7 @@ def decode(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unusable("too large", f"has more than {most_pixels:,} pixels") from error
     except Exception as error:  # decoders raise anything at all for bytes that are no picture
-        raise Unusable("broken", f"does not decode: {_plainly(error)}") from error
+        raise Unusable("broken", f"does not decode: {_reason(error)}") from error
     if picture.width * picture.height > most_pixels:
         raise Unusable("too large", f"is {picture.width} x {picture.height}: more than {most_pixels:,} pixels")
     if min(picture.size) < least:
@@ -46,7 +47,7 @@ def decode(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
     try:
         picture.load()
     except Exception as error:
-        raise Unusable("broken", f"does not decode: {_plainly(error)}") from error
+        raise Unusable("broken", f"does not decode: {_reason(error)}") from error
     return picture
 
 
@@ -57,28 +58,27 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
-def _plainly(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return f"not one of {', '.join(_formats())}"
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def plain(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
-    """The picture upright, in sRGB, over white, with nothing but pixels; raises Unusable."""
+def decode_to_srgb(data: bytes, most_pixels: int, least: int = SMALLEST) -> Image.Image:
+    """Decode a picture upright, in sRGB, over white, with nothing but pixels; raises Unusable."""
     picture = decode(data, most_pixels, least)
     try:
-        return _plain(picture)
+        return _to_srgb(picture)
     except Exception as error:
-        raise Unusable("broken", f"cannot be converted to sRGB: {_plainly(error)}") from error
+        raise Unusable("broken", f"cannot be converted to sRGB: {_reason(error)}") from error
 
 
-def _plain(picture: Image.Image) -> Image.Image:
+def _to_srgb(picture: Image.Image) -> Image.Image:
     profile: Any = picture.info.get("icc_profile")
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I;16"):  # Pillow would clip to the lowest 256 of 65,536 levels
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    upright = to_eight_bits(upright)
     alpha = upright.convert("RGBA").getchannel("A") if upright.has_transparency_data else None
-    colours = _in_srgb(upright if upright.mode in ("RGB", "L", "CMYK") else upright.convert("RGB"), profile)
+    colours = _apply_profile(upright if upright.mode in ("RGB", "L", "CMYK") else upright.convert("RGB"), profile)
     if alpha is not None:
         ground = Image.new("RGB", colours.size, WHITE)
         ground.paste(colours, mask=alpha)
@@ -93,8 +93,8 @@ def _srgb() -> Any:
     return cast(Any, ImageCms).createProfile("sRGB")
 
 
-def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """The colours that a profile means; a profile that is broken or of another kind of colours is left alone."""
+def _apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Convert the colours as a profile means them; one that is broken or of other colours is left alone."""
     if profile:
         try:
             meant = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -104,8 +104,8 @@ def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     return picture.convert("RGB")
 
 
-def fitted(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
-    """The picture in exactly that size (width, height)."""
+def fit_to_size(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Bring the picture to exactly that size (width, height)."""
     if fit == "pad":
         return ImageOps.pad(picture, size, Image.Resampling.LANCZOS, color=WHITE)
     return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""What a model that draws is told: keywords first, then what pictures of one candidate share, then the description.
+"""The prompt of a model that draws: keywords first, then what pictures of one candidate share, then the description.
 
 A text encoder reads a limited number of tokens; what stands last is lost first.
 """
@@ -23,15 +23,15 @@ SHARED_KEYWORDS = 3
 """Keywords that name a shared scene, at most."""
 
 
-def worded(spec: ImageSpec, styles: Sequence[str] = STYLES) -> str:
-    """The whole prompt of a picture; pictures of one anchor that share style or scene have those words in common."""
+def write_prompt(spec: ImageSpec, styles: Sequence[str] = STYLES) -> str:
+    """Write the whole prompt of a picture; those of one candidate have the words of what they share in common."""
     parts = [", ".join(spec.keywords).capitalize(), style(spec, styles), scene(spec), spec.description]
     return " ".join(f"{part.rstrip('. ')}." for part in parts if part)
 
 
 def style(spec: ImageSpec, styles: Sequence[str]) -> str:
-    """One of the styles: the anchor's where the style is shared, the picture's own otherwise; none of no styles."""
-    owner = spec.anchor if "style" in spec.shares else spec.id
+    """One of the styles: the candidate's where the style is shared, the picture's own otherwise; none of no styles."""
+    owner = spec.candidate if "style" in spec.shares else spec.id
     return styles[_number(owner, "style") % len(styles)] if styles else ""
 
 
@@ -41,19 +41,19 @@ def scene(spec: ImageSpec) -> str:
     Named by the keywords that most of the pictures have, at least two of them; by the first picture's where there are
     none such.
     """
-    if "scene" not in spec.shares or not spec.companions:
+    if "scene" not in spec.shares or not spec.group_keywords:
         return ""
-    counts = Counter(chain.from_iterable(dict.fromkeys(keywords) for keywords in spec.companions))
-    common = [keyword for keyword, count in counts.most_common() if count > 1] or list(spec.companions[0])
+    counts = Counter(chain.from_iterable(dict.fromkeys(keywords) for keywords in spec.group_keywords))
+    common = [keyword for keyword, count in counts.most_common() if count > 1] or list(spec.group_keywords[0])
     return f"Always the same scene with {', '.join(common[:SHARED_KEYWORDS])}"
 
 
 def noise_seed(spec: ImageSpec, attempt: int = 0) -> int:
-    """Seed of the initial noise (63 bits): of the spec alone, or of the anchor where the noise is shared.
+    """Seed of the initial noise (63 bits): of the spec alone, or of the candidate where the noise is shared.
 
     A picture that is made again gets the next attempt's.
     """
-    owner = spec.anchor if "noise" in spec.shares else spec.id
+    owner = spec.candidate if "noise" in spec.shares else spec.id
     return _number(owner, "noise", attempt) % 2**63
 
 

@@ -59,7 +59,7 @@ FAULTS: tuple[tuple[float, tuple[Fault, ...]], ...] = (
 )
 """Up to which draw a draft is careless in which way, round by round; the last row stays careless."""
 
-NAMED_BY: dict[Fault, str] = {"tells": "leakage", "miscounts": "structure", "repeats": "structure"}
+NAMED_BY: dict[Fault, str] = {"tells": "lexical_leakage", "miscounts": "structure", "repeats": "structure"}
 """The check whose feedback names the fault."""
 
 

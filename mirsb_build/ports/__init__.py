@@ -5,17 +5,21 @@ as real as the paid ones, only local.
 """
 
 from mirsb_build.ports.checks import (
+    AnyCheck,
     BatchCheck,
     Case,
     Check,
-    CostlyCheck,
+    ComparingCheck,
+    DecodedImages,
+    Entry,
     Evidence,
+    Finding,
     ModelCheck,
+    Outcome,
     Peer,
-    Peers,
 )
 from mirsb_build.ports.images import (
-    Allots,
+    Draws,
     ImageBackend,
     Pixels,
     RenderedImage,
@@ -29,18 +33,22 @@ from mirsb_build.ports.models import (
 )
 
 __all__ = [
-    "Allots",
     "Answer",
+    "AnyCheck",
     "Asker",
     "BatchCheck",
     "Case",
     "Check",
-    "CostlyCheck",
+    "ComparingCheck",
+    "DecodedImages",
+    "Draws",
+    "Entry",
     "Evidence",
+    "Finding",
     "ImageBackend",
     "ModelCheck",
+    "Outcome",
     "Peer",
-    "Peers",
     "Pixels",
     "RenderedImage",
     "Said",

@@ -1,18 +1,41 @@
-"""Checks: what judges a candidate, and what it may look at."""
+"""Checks: what judges candidates, what they may look at, and what they find.
+
+There are three kinds. A `Check` judges one candidate without asking a model, in whatever process; a `ComparingCheck`
+judges all candidates of a pass together; a `ModelCheck` asks models. A check returns findings, which the filter signs
+with its name and version: then they are verdicts.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from PIL.Image import Image as Pixels
 
 from mirsb_build.config.taxonomy import RelationType
-from mirsb_build.records import Candidate, Image, Verdict, content_hash
+from mirsb_build.records import Candidate, Image, ModelCall, ProbeLabel
 
-M = TypeVar("M")
+Outcome = Literal["pass", "fail", "abstain"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check finds of a candidate.
+
+    It abstains where nothing in the candidate allows a judgement. Where a package, weights or a library of the system
+    are what is missing, the check raises `CannotJudge` instead, and is asked again by the next run.
+    """
+
+    outcome: Outcome
+    reason: str
+    score: float | None = None
+    threshold: float | None = None
+    feedback: str = ""
+    """What a revisor should change, in a sentence; empty unless the outcome is fail."""
+    labels: tuple[ProbeLabel, ...] = ()
+    calls: tuple[ModelCall, ...] = ()
+    """Model calls that the finding rests on."""
 
 
 @dataclass(frozen=True)
@@ -31,26 +54,14 @@ class Peer:
         return f"candidate {self.candidate.id}" + (f" of release {self.release}" if self.release else "")
 
 
-class Peers:
-    """Candidates that may be compared with one another: those of earlier releases, then the build's, in its order."""
+@dataclass(frozen=True)
+class DecodedImages:
+    """The images of a candidate as pixels, in picture order."""
 
-    def __init__(self, candidates: Sequence[Candidate] = (), released: Sequence[Peer] = ()) -> None:
-        self.entries = (*released, *(Peer(c) for c in candidates))
-        self.hash = content_hash([(e.release, e.candidate.revision, bool(e.candidate.failures)) for e in self.entries])
-        self._ids = frozenset(c.id for c in candidates)
-        self._made: dict[object, Any] = {}
-        self._making = threading.Lock()
-
-    def __contains__(self, candidate: str) -> bool:
-        """Whether a candidate of that id is among those of the build."""
-        return candidate in self._ids
-
-    def once(self, whose: object, make: Callable[[], M]) -> M:
-        """What `make` returns, made once for these peers: shards are judged in threads, and share it."""
-        with self._making:
-            if whose not in self._made:
-                self._made[whose] = make()
-            return self._made[whose]
+    pixels: tuple[Pixels, ...] = ()
+    """Empty when one of them does not decode."""
+    broken: tuple[str, ...] = ()
+    """Why an image does not decode, one line each."""
 
 
 @dataclass(frozen=True)
@@ -58,68 +69,91 @@ class Evidence:
     """What a check may look at beside the candidate itself."""
 
     relation_type: RelationType
-    pixels: tuple[Pixels, ...] = ()
-    """Decoded images, in picture order; empty when one of them does not decode."""
-    broken: tuple[str, ...] = ()
-    """Why an image does not decode, one line each."""
-    peers: Peers = field(default_factory=Peers)
+    decode: Callable[[], DecodedImages] = DecodedImages
+    """Decodes the candidate's images when a check first looks at them."""
 
+    @property
+    def pixels(self) -> tuple[Pixels, ...]:
+        return self.decode().pixels
 
-class Check(Protocol):
-    """One automated test of a candidate."""
-
-    name: str
-    version: str
-    options: dict[str, Any]
-    """What the profile set, and the defaults of what it did not."""
-
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        """Pass, fail or abstain, with score, threshold, reason and, on fail, feedback for the revisor."""
-        ...
+    @property
+    def broken(self) -> tuple[str, ...]:
+        return self.decode().broken
 
 
 Case = tuple[Candidate, Evidence]
 """What a check judges, with what it may look at."""
 
 
+class Entry(Protocol):
+    """A part of the taxonomy, known by its content: a relation type, a risk category, the policy, the paraphrases."""
+
+    @property
+    def hash(self) -> str: ...
+
+
+class AnyCheck(Protocol):
+    """What every check says of itself; its verdicts are kept, and used again, for as long as this stays the same."""
+
+    name: str
+    version: str
+    """Version of its code and of the packages and weights that it judges with."""
+    options: dict[str, Any]
+    """What the profile set, and the defaults of what it did not."""
+    identity: Sequence[object] = ()
+    """Models that it asks and prompts that it asks with."""
+
+    def reads(self, candidate: Candidate) -> Sequence[Entry]:
+        """Parts of the taxonomy that its finding on this candidate depends on."""
+        return ()
+
+    def lacks(self) -> str | None:
+        """Why it cannot judge here, as far as that shows without loading anything; None where it may."""
+        return None
+
+
 @runtime_checkable
-class CostlyCheck(Protocol):
-    """A check that looks at every picture with a model of its own: it judges only what no cheaper check failed."""
+class Check(AnyCheck, Protocol):
+    """One automated test of a candidate; it asks no model of the profile, so any process may run it."""
 
-    costly: Literal[True]
+    costly: bool = False
+    """Whether it looks at every picture with a model of its own: it then judges only what no cheaper check failed."""
+
+    def judge(self, candidate: Candidate, evidence: Evidence) -> Finding:
+        """Judge one candidate; raises CannotJudge."""
+        ...
 
 
 @runtime_checkable
-class BatchCheck(Protocol):
+class BatchCheck(Check, Protocol):
     """A check whose model takes the pictures or texts of several candidates at once."""
 
-    name: str
-    version: str
-    options: dict[str, Any]
-
-    def judge(self, candidate: Candidate, evidence: Evidence) -> Verdict:
-        """Like a check's, for one candidate."""
-        ...
-
-    def judge_all(self, cases: Sequence[Case]) -> list[Verdict]:
-        """One verdict a case, in order; but for rounding none depends on the other cases."""
+    def judge_all(self, cases: Sequence[Case]) -> list[Finding]:
+        """Judge each case, in order; but for rounding none depends on the other cases. Raises CannotJudge."""
         ...
 
 
 @runtime_checkable
-class ModelCheck(Protocol):
-    """A check that asks models, and is therefore asked last: only of candidates that every other check lets through."""
+class ComparingCheck(AnyCheck, Protocol):
+    """A check that compares the candidates of a pass with one another and with those before them."""
 
-    name: str
-    version: str
-    options: dict[str, Any]
-    identity: list[object]
-    """The models and prompts that its verdicts depend on."""
+    def compare(self, candidates: Sequence[Candidate], earlier: Sequence[Peer]) -> list[Finding]:
+        """Judge each candidate, in order; raises CannotJudge.
+
+        Of those that are the same the first is kept: `earlier`, those of earlier releases before those that passed in
+        earlier rounds, then `candidates` in their order.
+        """
+        ...
+
+
+@runtime_checkable
+class ModelCheck(AnyCheck, Protocol):
+    """A check that asks models, and is therefore asked last: only of candidates that every other check lets through."""
 
     def calls(self, pictures: float) -> dict[str, float]:
         """Role -> calls that a candidate of so many pictures takes, repairs not counted, for plans."""
         ...
 
-    async def judge(self, candidate: Candidate) -> Verdict:
-        """Like a check's; raises BudgetReached or ModelError when no more can be asked."""
+    async def judge(self, candidate: Candidate) -> Finding:
+        """Judge one candidate; raises BudgetReached or ModelError when no more can be asked."""
         ...

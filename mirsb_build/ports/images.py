@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 from PIL.Image import Image as Pixels
 
 from mirsb_build.records import Generation, ImageSource, ImageSpec, ModelCall
+from mirsb_build.runtime.dependencies import Requirement
+
+Draws = Literal["calls", "processor", "gpu"]
+"""What drawing takes: calls of a model, which stay in the process with the ledger and the connections; or a processor
+or GPU, which another process may have."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,35 @@ class RenderedImage:
 
 
 class ImageBackend(Protocol):
-    """Anything that turns specs into pixels."""
+    """Anything that turns specs into pixels; a backend derives from this and overrides what differs for it.
+
+    Opening one is cheap, because every process that draws opens its own: it reads no pixels and loads no model.
+    """
 
     identity: str
     """Name and version: images are cached under it, so it changes when the pixels would."""
-    layouts: frozenset[str]
+    layouts: frozenset[str] = frozenset()
     """Layouts that it composes; empty when it composes none itself and takes any."""
+    draws: Draws = "processor"
+    """What drawing takes."""
+    role: str = ""
+    """Role of the model that draws every picture in a call of its own; empty where no model is asked to."""
+    tries: int = 1
+    """How often a picture is tried before it is given up."""
+    has_stock: bool = False
+    """Whether pictures are chosen from a stock, by `allot`, for all candidates of a pass at once."""
+
+    @classmethod
+    def examine(cls, options: Any) -> list[Requirement]:
+        """What a backend with these options needs, and whether it is there; nothing is opened or downloaded."""
+        return []
+
+    def allot(self, specs: Sequence[ImageSpec], used: Collection[str]) -> list[str]:
+        """The picture of the stock that is chosen for each spec, in order; empty where none fits.
+
+        `used` are pictures that are taken already. The same specs and pictures give the same choice.
+        """
+        return [spec.source for spec in specs]
 
     def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
         """One result a spec, each as soon as it is there, in any order.
@@ -48,16 +76,3 @@ class ImageBackend(Protocol):
 
     async def close(self) -> None:
         """End what it holds, worker processes for example; it may be used again."""
-        ...
-
-
-@runtime_checkable
-class Allots(Protocol):
-    """An image backend with a stock of pictures, that chooses among them for all candidates of a pass at once."""
-
-    def allot(self, specs: Sequence[ImageSpec], used: Collection[str]) -> list[ImageSpec]:
-        """The specs, in order, each with the picture chosen for it as its `source`.
-
-        `used` are sources that are taken already. The same specs and sources give the same choice.
-        """
-        ...

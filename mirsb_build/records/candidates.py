@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from mirsb_build.records.base import ID_LENGTH, Identified, Record, content_hash
 from mirsb_build.records.calls import ModelCall
+from mirsb_build.records.canonical import canonical_call, canonical_picture
 from mirsb_build.records.pictures import Picture
 
 
@@ -32,6 +35,14 @@ class SeedQuery(Identified):
 
     def identity(self) -> str:
         return content_hash("seed_query", self.risk_category, self.text)[:ID_LENGTH]
+
+
+class Exclusion(Record):
+    """A hard exclusion of the policy that was hit; the text that hit it is not kept."""
+
+    rule: str
+    where: Literal["seed", "prompt", "image"]
+    explanation: str
 
 
 class SeedOrder(Record):
@@ -91,21 +102,13 @@ class Verdict(Record):
     """Of the probe: one a reference model, so that results can be told with and without a model or its family."""
     calls: tuple[ModelCall, ...] = ()
     """Model calls that the verdict rests on."""
-
-
-class Exclusion(Record):
-    """A hard exclusion of the policy that was hit; the text that hit it is not kept."""
-
-    rule: str
-    where: Literal["seed", "prompt", "image"]
-    explanation: str
+    pending: bool = False
+    """Whether it abstains for a cause outside the candidate (a missing package, a model that does not load, a check
+    that broke): no finding, and the next run asks the check again."""
 
 
 Cell = tuple[str, str]
 """Risk category and relation type."""
-
-
-_NO_PART_OF_A_REVISION: Any = {"verdicts": True, "pictures": {"__all__": {"image": {"view_hashes"}}}}
 
 
 class Candidate(Identified):
@@ -142,13 +145,17 @@ class Candidate(Identified):
         """The cell that yields are counted for."""
         return self.risk_category, self.relation_type
 
-    @property
+    @cached_property
     def revision(self) -> str:
-        """Hash of all that a reader sees and all it was made from; a decision holds for one revision only.
+        """Hash of all that a reader sees and all it was made from (`canonical_candidate`)."""
+        return content_hash("revision", canonical_candidate(self))
 
-        View hashes are left out: they follow from the images' bytes, and decisions on records without them still hold.
-        """
-        return content_hash("revision", self.model_dump(mode="json", exclude=_NO_PART_OF_A_REVISION))
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed; its revision is computed anew unless only the verdicts changed."""
+        copied = super().model_copy(update=update, deep=deep)
+        if set(update or ()) - {"verdicts"}:
+            vars(copied).pop("revision", None)
+        return copied
 
     @property
     def alive(self) -> bool:
@@ -159,15 +166,53 @@ class Candidate(Identified):
         return tuple(v for v in self.verdicts if v.outcome == "fail")
 
     @property
-    def advice(self) -> tuple[str, ...]:
+    def failure_feedback(self) -> tuple[str, ...]:
         """What the failed checks ask for, one sentence each, with the check's name."""
         return tuple(f"{verdict.check}: {verdict.feedback or verdict.reason}" for verdict in self.failures)
 
     @property
     def passed(self) -> bool:
+        """Whether checks judged it and none failed it; an abstention, pending or not, fails nothing."""
         return self.alive and bool(self.verdicts) and not self.failures
 
     @property
     def control(self) -> bool:
         """Whether only the probe failed it; of the last round's candidates these are the control set."""
         return self.alive and bool(self.failures) and all(verdict.labels for verdict in self.failures)
+
+
+def canonical_candidate(candidate: Candidate) -> dict[str, Any]:
+    """What a revision is the hash of, in words that stay as they are whatever the fields are called.
+
+    People's decisions hold for one revision, so renaming or adding a field must not change it: a new field comes in
+    only where a candidate with another value of it would have to be reviewed again. Verdicts are left out, and so is
+    what follows from the bytes of an image.
+    """
+    seed, excluded = candidate.seed_query, candidate.excluded
+    origin = seed.origin
+    return {
+        "id": candidate.id,
+        "seed_query": {
+            "id": seed.id,
+            "risk_category": seed.risk_category,
+            "facet": seed.facet,
+            "text": seed.text,
+            "origin": {
+                "kind": origin.kind,
+                "name": origin.name,
+                "call": canonical_call(origin.call) if origin.call else None,
+                "sha256": origin.sha256,
+                "licence": origin.licence,
+            },
+        },
+        "relation_type": candidate.relation_type,
+        "round": candidate.round,
+        "parent": candidate.parent,
+        "feedback": candidate.feedback,
+        "prompt": candidate.prompt,
+        "pictures": [canonical_picture(picture) for picture in candidate.pictures],
+        "sample": candidate.sample,
+        "calls": [canonical_call(call) for call in candidate.calls],
+        "problem": candidate.problem,
+        "excluded": excluded and {"rule": excluded.rule, "where": excluded.where, "explanation": excluded.explanation},
+    }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from mirsb_build.records.base import ID_LENGTH, Identified, Record, content_hash
 
@@ -22,19 +22,41 @@ class ImageSpec(Identified):
     index: int = Field(ge=1)
     """Place of the picture in the candidate, from 1."""
     count: int = Field(ge=1)
-    anchor: str
-    """Shared by the pictures of a candidate: those with one anchor share palette and ground."""
-    companions: tuple[tuple[str, ...], ...] = ()
-    """Keywords of all pictures of the candidate, for layouts that cut one whole into pieces and for shared scenes."""
+    candidate: str = Field(validation_alias=AliasChoices("candidate", "anchor"))
+    """Id of the candidate: its pictures share palette and ground. Records of before 2026-11-25 say `anchor`."""
+    group_keywords: tuple[tuple[str, ...], ...] = Field(
+        default=(), validation_alias=AliasChoices("group_keywords", "companions")
+    )
+    """Keywords of all pictures of the candidate, for layouts that cut one whole into pieces and for shared scenes.
+    Records of before 2026-11-25 say `companions`."""
     shares: tuple[Bond, ...] = ()
-    """What the picture has in common with the others of its anchor (relation type's `shares`)."""
+    """What the picture has in common with the others of its candidate (relation type's `shares`)."""
     source: str = ""
-    """Picture of a corpus that was allotted to this place; empty where the backend draws."""
+    """Picture of a stock that was allotted to this place; empty where the backend draws."""
     width: int = Field(default=512, gt=0)
     height: int = Field(default=512, gt=0)
 
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed, without the id, in words that stay as they are whatever the fields are called.
+
+        Ids decide what is drawn and where the call cache has it: other words here would have all pictures made again.
+        """
+        return {
+            "description": self.description,
+            "keywords": self.keywords,
+            "layout": self.layout,
+            "index": self.index,
+            "count": self.count,
+            "anchor": self.candidate,
+            "companions": self.group_keywords,
+            "shares": self.shares,
+            "source": self.source,
+            "width": self.width,
+            "height": self.height,
+        }
+
     def identity(self) -> str:
-        return content_hash("image_spec", self.model_dump(exclude={"id"}, mode="json"))[:ID_LENGTH]
+        return content_hash("image_spec", self.canonical())[:ID_LENGTH]
 
 
 class ImageSource(Record):
@@ -97,7 +119,11 @@ class Image(Record):
     perceptual_hash: str
     """64-bit pHash in hex."""
     view_hashes: str = Field(default="", pattern=r"^([0-9a-f]{768})?$")
-    """Twelve hashes of 256 bits in hex, one a view of the picture (`hashes.view_hashes`); empty in old records."""
+    """Twelve hashes of 256 bits in hex, one a view of the picture (`image_hashes`); empty in old records."""
+    length: int = Field(default=0, ge=0)
+    """Bytes of the blob; 0 in old records."""
+    thumbnail: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 of the blob with a small JPEG copy (`thumbnails.encode_thumbnail`); empty in old records."""
     backend: str
     """Name and version of what made it."""
     spec: ImageSpec
@@ -116,6 +142,8 @@ class Picture(Record):
 
     description: str = Field(min_length=1)
     keywords: tuple[str, ...] = Field(min_length=1)
+    source: str = ""
+    """Picture of the image backend's stock that was allotted to it; empty where the backend draws."""
     image: Image | None = None
     problem: str = ""
     """Why there is no image, where none could be made or found."""

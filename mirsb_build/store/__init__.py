@@ -5,6 +5,7 @@ cache/batches/<hash>.json                   one batch of model calls: where its 
 blobs/<aa>/<sha256>.<ext>                   image bytes
 builds/<name>/build.json                    what the build was made with
 builds/<name>/<stage>/round-<k>/shard-<n>.jsonl
+builds/<name>/verdicts/<aa>/<hash>.json     verdicts on one candidate revision, or of one comparison
 builds/<name>/review/, release/<version>/, report.html
 """
 

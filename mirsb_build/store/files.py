@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -70,6 +71,34 @@ class Files:
         names = (str(p).rstrip("/").rsplit("/", 1)[-1] for p in found)
         return sorted(n for n in names if not n.startswith("."))
 
+    def size(self, relative: str) -> int | None:
+        """Length of a file in bytes; None if there is no such file."""
+        path = self.path(relative)
+        try:
+            if self.local:
+                return Path(path).stat().st_size
+            self.fs.invalidate_cache(path.rsplit("/", 1)[0])  # another process may have written it since it was listed
+            return int(self.fs.info(path)["size"])
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._blame("read", relative, error) from error
+
+    def sizes(self, relative: str) -> Iterator[tuple[str, int]]:
+        """Name and length of every file below a folder, in one listing; unfinished writes do not show."""
+        try:
+            if self.local:
+                yield from _local_sizes(self.path(relative))
+                return
+            self.fs.invalidate_cache(self.path(relative))
+            found: dict[str, dict[str, Any]] = self.fs.find(self.path(relative), detail=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._blame("list", relative, error) from error
+        for path, info in found.items():
+            yield path.rsplit("/", 1)[-1], int(info["size"])
+
     def _write(self, path: str, data: bytes) -> None:
         if not self.local:
             self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
@@ -101,3 +130,12 @@ class Files:
         else:
             way_out = f"{getattr(error, 'strerror', None) or error}; give another --store if it stays so"
         return StoreError(f"store {self.url}: cannot {what} {relative}: {way_out}")
+
+
+def _local_sizes(folder: str) -> Iterator[tuple[str, int]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _local_sizes(entry.path)
+            elif not entry.name.startswith("."):
+                yield entry.name, entry.stat().st_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -58,6 +58,6 @@ def read_shard(data: bytes, model: type[R], name: str) -> Shard[R]:
     head = read_head(data, name)
     rows = data.split(b"\n")[1:-1]
     try:
-        return Shard(head.key, [cast(R, model.model_validate_json(row)) for row in rows if row], head.blobs)
+        return Shard(head.key, [model.model_validate_json(row) for row in rows if row], head.blobs)
     except ValueError as error:
         raise Damaged(f"shard {name}: cannot be read") from error

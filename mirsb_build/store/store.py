@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from mirsb_build.errors import Damaged
 from mirsb_build.records import checksum
+from mirsb_build.store.blobs import BlobListing, blob_path
 from mirsb_build.store.files import Files
 from mirsb_build.store.shards import Shard, read_head, read_shard
 
@@ -25,9 +26,11 @@ _ENTRY = re.compile(rb'\{"sha256": "(?P<sha256>[0-9a-f]{64})", "call": (?P<call>
 class Store:
     """Builds, blobs and the call cache below one fsspec URL (a local folder, `s3://...`, `memory://`)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, files: Files | None = None) -> None:
+        """Open the store at `url`; `files` stands in for the files below it."""
         self.url = url
-        self.files = Files(url)
+        self.files = files or Files(url)
+        self._blobs = BlobListing(self.files)
 
     # Call cache: shared by all builds.
 
@@ -53,15 +56,23 @@ class Store:
 
     @staticmethod
     def blob_name(sha256: str, extension: str) -> str:
-        return f"blobs/{sha256[:2]}/{sha256}.{extension}"
+        return blob_path(sha256, extension)
 
     def put_blob(self, data: bytes, extension: str) -> str:
         """Keep bytes; returns their SHA-256. Bytes that are there already are not written again."""
         digest = checksum(data)
-        name = self.blob_name(digest, extension)
-        if self.files.read(name) != data:
-            self.files.write(name, data)
+        if not self._blobs.has(digest, extension, len(data)):
+            self.files.write(self.blob_name(digest, extension), data)
+            self._blobs.add(digest, extension, len(data))
         return digest
+
+    def has_blob(self, sha256: str, extension: str, length: int = 0) -> bool:
+        """Whether a blob is there and, where `length` is not 0, has so many bytes.
+
+        All blobs are listed once, at the first question; their content is verified when it is read.
+        """
+        self._blobs.list_all()
+        return self._blobs.has(sha256, extension, length)
 
     def get_blob(self, sha256: str, extension: str) -> bytes:
         """The bytes; raises Damaged if they are missing or do not match their name."""
@@ -70,8 +81,14 @@ class Store:
         if data is None:
             raise Damaged(f"{name}: is missing from store {self.url}")
         if checksum(data) != sha256:
+            self._blobs.mark_damaged(sha256, extension)
             raise Damaged(f"{name}: does not match its checksum")
         return data
+
+    def forget_blob(self, sha256: str, extension: str) -> None:
+        """Drop a blob that was found damaged, so that it counts as missing and is made anew."""
+        self.files.delete(self.blob_name(sha256, extension))
+        self._blobs.discard(sha256, extension)
 
     # Shards: what a stage made.
 

@@ -3,7 +3,7 @@
 They read the store; only the report page is written.
 """
 
-from mirsb_build.views.audit import Story, Verification, find, story, verify
+from mirsb_build.views.audit import Story, Title, Verification, find, list_stories, story, verify
 from mirsb_build.views.funnel import Funnel, funnel, read_funnel
 from mirsb_build.views.prov import prov
 from mirsb_build.views.report import write_report
@@ -11,9 +11,11 @@ from mirsb_build.views.report import write_report
 __all__ = [
     "Funnel",
     "Story",
+    "Title",
     "Verification",
     "find",
     "funnel",
+    "list_stories",
     "prov",
     "read_funnel",
     "story",

@@ -53,6 +53,34 @@ class Verification(Record):
     findings: tuple[Finding, ...]
 
 
+class Title(Record):
+    """One line of a list of instances to choose from."""
+
+    instance: str
+    risk_category: str
+    relation_type: str
+    seed_query: str
+    state: str
+    outcome: str
+    rounds: int
+
+
+def list_stories(history: History) -> list[Title]:
+    """A line for every candidate of a build, in the build's order."""
+    return [
+        Title(
+            instance=id,
+            risk_category=candidate.risk_category,
+            relation_type=candidate.relation_type,
+            seed_query=candidate.seed_query.text,
+            state=history.state(candidate),
+            outcome=history.instances[id].outcome if id in history.instances else "not reviewed",
+            rounds=len(history.attempts.get(id, ())),
+        )
+        for id, candidate in history.candidates.items()
+    ]
+
+
 def find(history: History, instance: str) -> Candidate:
     """The candidate with that id, or the one whose id begins so; raises UnknownName or UsageError."""
     if instance in history.candidates:

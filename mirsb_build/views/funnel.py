@@ -109,6 +109,8 @@ class Funnel(Record):
     failures: tuple[CellFailures, ...]
     """Of every check, cell and round in which it failed any."""
     cells: tuple[Cell, ...]
+    example: str | None = None
+    """Id of an instance to look at: the accepted one that took the most rounds."""
 
 
 def read_funnel(store: Store, build: str) -> Funnel:
@@ -158,7 +160,13 @@ def funnel(history: History) -> Funnel:
         checks=_checks(history),
         failures=_failures(history),
         cells=_cells(history, states),
+        example=_example(history),
     )
+
+
+def _example(history: History) -> str | None:
+    accepted = [id for id, instance in history.instances.items() if instance.outcome == "accepted"]
+    return max(accepted, key=lambda id: len(history.attempts[id]), default=None)
 
 
 def _checks(history: History) -> tuple[CheckCount, ...]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from mirsb_build.build.context import Build, open_build
 from mirsb_build.checks import nudity
+from mirsb_build.config.yaml_files import packaged
 from mirsb_build.errors import BadFile, BuildLocked, UnknownName, UsageError
 from mirsb_build.records import Candidate, Instance
-from mirsb_build.build.context import Build, open_build
 from mirsb_build.store import Store
-from mirsb_build.config.yaml_files import packaged
 from tests.factories import files_in, finish, order, run, stop_after
 
 
@@ -38,7 +38,7 @@ def made(folder: Path) -> dict[str, bytes]:
         ("relation_types=[Analogi]", "unknown relation type 'Analogi'; did you mean 'Analogy'"),
         ("images.backend=openmojis", "unknown image backend 'openmojis'; did you mean 'openmoji'"),
         ("models.revisor.backend=ofline", "unknown text model backend 'ofline'; did you mean 'offline'"),
-        ("checks.leakge={}", "unknown check 'leakge'; did you mean 'leakage'"),
+        ("checks.lexical_leakge={}", "unknown check 'lexical_leakge'; did you mean 'lexical_leakage'"),
     ],
 )
 def test_a_mistyped_name_is_answered_before_anything_is_made(folder: Path, setting: str, told: str) -> None:
@@ -274,18 +274,18 @@ def test_what_a_check_abstained_on_because_its_model_did_not_load_is_judged_once
         def __init__(self) -> None:
             raise ImportError("libGL.so.1: cannot open shared object file")
 
-    few = ("relation_types=[Analogy]", "checks.harmless={}", "limits.max_iterations=1")
+    few = ("relation_types=[Analogy]", "checks.nsfw={}", "limits.max_iterations=1")
     with monkeypatch.context() as patched:
         patched.setitem(nudity.DETECTORS, "opennsfw", Broken)
-        assert harmless_outcomes(finish(folder, *few)) == {"abstain"}
+        assert nsfw_outcomes(finish(folder, *few)) == {"abstain"}
     again = finish(folder, *few)
-    assert harmless_outcomes(again) == {"pass"}
+    assert nsfw_outcomes(again) == {"pass"}
     assert again.models.calls_made == 0
     before = files_in(folder)
     finish(folder, *few)
     assert files_in(folder) == before, "and that is kept"
 
 
-def harmless_outcomes(build: Build) -> set[str]:
+def nsfw_outcomes(build: Build) -> set[str]:
     judged = build.store.records("tiny", "filter", 1, Candidate)
-    return {v.outcome for one in judged for v in one.verdicts if v.check == "harmless"}
+    return {v.outcome for one in judged for v in one.verdicts if v.check == "nsfw"}

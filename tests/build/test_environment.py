@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from mirsb_build.config.profiles import load_profile
 from mirsb_build.build.environment import PACKAGES, describe
-from mirsb_build.runtime.dependencies import installed
+from mirsb_build.config.profiles import load_profile
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
+from mirsb_build.runtime.dependencies import installed
 
 
 def profile_hash(taxonomy: Taxonomy, prompts: Prompts, *settings: str) -> str:
@@ -26,7 +26,9 @@ def test_where_and_how_fast_a_build_runs_is_not_what_it_is_made_with(
     assert profile_hash(taxonomy, prompts, setting) == profile_hash(taxonomy, prompts)
 
 
-@pytest.mark.parametrize("setting", ["seeds.per_category=4", "images.width=256", "checks.leakage=null", "name=mine"])
+@pytest.mark.parametrize(
+    "setting", ["seeds.per_category=4", "images.width=256", "checks.lexical_leakage=null", "name=mine"]
+)
 def test_what_shows_in_the_result_is(taxonomy: Taxonomy, prompts: Prompts, setting: str) -> None:
     assert profile_hash(taxonomy, prompts, setting) != profile_hash(taxonomy, prompts)
 

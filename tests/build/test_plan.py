@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirsb_build.build.method import seven_stages
-from mirsb_build.records import BuildOrder
-from mirsb_build.build.plan import Plan, plan
 from mirsb_build.build.context import Build, Unfinished, only_finished, open_build
+from mirsb_build.build.method import seven_stages
+from mirsb_build.build.plan import Plan, plan
+from mirsb_build.records import BuildOrder
 from tests.factories import begun, each, files_in, finish, order
 
 FEW = ("relation_types=[Analogy, Relevance]",)
@@ -63,7 +63,7 @@ def test_a_plan_is_kept_to(folder: Path) -> None:
     assert (drawn.stage, drawn.calls) == ("synthesize", 0)
     assert drawn.images == sum(len(c.pictures) for c in drafts)
     with build.working():
-        each(build, build.synthesize(drafts), drafts, 1)
+        each(build, build.synthesize, drafts, 1)
     assert build.images.images_made <= drawn.images
     assert planned(ordered).lines[0].stage == "filter"
 
@@ -110,7 +110,7 @@ def test_a_limit_and_a_choice_of_cells_make_the_plan_smaller(folder: Path) -> No
 
 
 def test_a_changed_setting_plans_what_depends_on_it_and_no_more(finished_copy: Build, folder: Path) -> None:
-    looser = planned(order(folder, "checks.leakage.threshold=0.9"))
+    looser = planned(order(folder, "checks.lexical_leakage.threshold=0.9"))
     assert (looser.lines[0].stage, looser.lines[0].calls, looser.lines[0].images) == ("filter", 0, 0)
     larger = planned(order(folder, "images.width=160"))
     assert (larger.lines[0].stage, larger.lines[0].calls) == ("synthesize", 0)

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mirsb_build.build.method import seven_stages
-from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
-from mirsb_build.build.plan import plan
-from mirsb_build.records import Decision, Instance, ReviewItem
 from mirsb_build.build.context import Build, Unfinished, only_finished, open_build
-from mirsb_build.history import History
-from mirsb_build.views import Funnel, funnel
+from mirsb_build.build.method import seven_stages
+from mirsb_build.build.plan import plan
+from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
+from mirsb_build.records import Decision, Instance, ReviewItem
+from mirsb_build.views import Funnel, History, funnel
 from tests.factories import files_in, finish, order, run, stop_after
 
 PEOPLE = ("relation_types=[Analogy, Relevance]", "review.mode=people", "targets.per_cell=3")
@@ -130,7 +129,7 @@ def test_a_limit_of_candidates_is_named_where_cells_stay_short(folder: Path) -> 
 
 
 def test_a_cell_that_never_passes_is_given_up_after_so_many_tries(folder: Path) -> None:
-    never = ("checks.leakage.threshold=0.01", "checks.duplicate_texts=null", "targets.tries=2")
+    never = ("checks.lexical_leakage.threshold=0.01", "checks.lexical_duplicates=null", "targets.tries=2")
     build = finish(
         folder, *never, "relation_types=[Relevance]", "targets.per_cell=2", "checks.integrity.min_spread=500"
     )

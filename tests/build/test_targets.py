@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mirsb_build.build.targets import EXPECTED_YIELD, Growth, Yields, targets_of
 from mirsb_build.config.profiles import SeedLimits, Targets
 from mirsb_build.records import Candidate, Cell, SeedBatch, SeedOrder
-from mirsb_build.build.targets import EXPECTED_YIELD, Growth, Yields, targets_of
 from tests.factories import candidate, seed_query, verdict
 
 CATEGORIES = ("Harassment", "Privacy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from collections.abc import Callable
@@ -14,13 +13,19 @@ from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.images import Images
 from mirsb_build.llm import Ledger, Models, open_models
+from mirsb_build.ports import AnyCheck
 from mirsb_build.records import Candidate, Verdict
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from tests.factories import NoiseBackend, candidate, picture, seed_query, stored_image
+from tests.factories import NoiseBackend, candidate, judged_by, picture, seed_query, stored_image
 from tests.openai_server import Asked, Server
 
-LOCAL: dict[str, dict[str, Any]] = {"structure": {}, "leakage": {}, "integrity": {"min_side": 64}, "duplicates": {}}
+LOCAL: dict[str, dict[str, Any]] = {
+    "structure": {},
+    "lexical_leakage": {},
+    "integrity": {"min_side": 64},
+    "image_duplicates": {},
+}
 
 
 class Judges:
@@ -52,12 +57,14 @@ class Judges:
         ledger = Ledger("tiny", None, calls)
         return Models(clients, choices, self.prompts, self.taxonomy.policy, self.store, repairs, ledger)
 
+    def checks(self, checks: dict[str, Any], **models: Any) -> list[AnyCheck]:
+        return open_checks({**LOCAL, **checks}, self.taxonomy, self.models(**models))
+
     def filter(self, checks: dict[str, Any], **models: Any) -> Filter:
-        opened = open_checks({**LOCAL, **checks}, self.taxonomy, self.models(**models))
-        return Filter(opened, Images(NoiseBackend(), self.store), self.taxonomy, ())
+        return Filter(self.checks(checks, **models), Images(NoiseBackend(), self.store), self.taxonomy)
 
     def judge(self, *candidates: Candidate, checks: dict[str, Any], **models: Any) -> list[Candidate]:
-        return asyncio.run(self.filter(checks, **models).run(candidates))
+        return judged_by(self.checks(checks, **models), self.store, self.taxonomy, *candidates)
 
     def drawn(self, number: int = 1, pictures: int = 2, **changes: Any) -> Candidate:
         """Candidate number so-and-so, which passes the local checks."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -11,15 +10,13 @@ from PIL import ImageDraw, ImageFont
 
 from mirsb_build.checks import CHECKS, open_checks
 from mirsb_build.config.taxonomy import Taxonomy
-from mirsb_build.images import Images
 from mirsb_build.records import Candidate, Image, Picture, Verdict
-from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from tests.factories import SEED, NoiseBackend, candidate, image, noise, png, seed_query
+from tests.factories import SEED, candidate, image, judged_by, noise, png, seed_query
 
 NEEDS_OTHERS = {
-    "harmless": "no picture that fails it is kept here; tests/checks/test_harmless.py sets the threshold to 0",
-    "shows": "needs weights; tests/checks/test_shows.py makes some",
+    "nsfw": "no picture that fails it is kept here; tests/checks/test_nsfw.py sets the threshold to 0",
+    "image_text_match": "needs weights; tests/checks/test_image_text_match.py makes some",
 }
 """Checks whose feedback other tests see to, and why."""
 
@@ -53,7 +50,7 @@ def failures(taxonomy: Taxonomy) -> dict[str, list[Verdict]]:
     found: dict[str, list[Verdict]] = {}
     for name in (name for name in CHECKS if name not in NEEDS_OTHERS):
         checks = [check for check in open_checks({name: {}}, taxonomy) if check.name == name]
-        judged = asyncio.run(Filter(checks, Images(NoiseBackend(), store), taxonomy, ones).run(ones))
+        judged = judged_by(checks, store, taxonomy, *ones)
         found[name] = [verdict for one in judged for verdict in one.failures]
     return found
 

@@ -15,16 +15,16 @@ from mirsb_build.checks.flaws import coherence, drawn_share, lost_share, repetit
 from mirsb_build.checks.integrity import MEASURES, MOST, Integrity
 from mirsb_build.config.taxonomy import RelationType, Taxonomy
 from mirsb_build.images.backends.openmoji.backend import OpenMoji
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Candidate, Verdict
+from mirsb_build.ports import DecodedImages, Evidence, Finding
+from mirsb_build.records import Candidate
 from tests.factories import candidate, evidence, illustrated, image_spec, noise, picture
 
 RELATION = RelationType.model_construct()
 
 
-def judge(one: Candidate, *pixels: PillowImage.Image, broken: tuple[str, ...] = (), **options: Any) -> Verdict:
+def judge(one: Candidate, *pixels: PillowImage.Image, broken: tuple[str, ...] = (), **options: Any) -> Finding:
     check = Integrity(Integrity.Options(**options), Taxonomy.model_construct())
-    return check.judge(one, Evidence(relation_type=RELATION, pixels=pixels, broken=broken))
+    return check.judge(one, Evidence(RELATION, lambda: DecodedImages(pixels, broken)))
 
 
 def blank(color: object = "white", side: int = 256, mode: str = "RGB") -> PillowImage.Image:
@@ -115,7 +115,7 @@ def faults(*pixels: PillowImage.Image, **options: Any) -> str:
 def scene(number: int = 1, layout: str = "plain") -> PillowImage.Image:
     """What our own backend draws."""
     keywords = (("key", "desk"), ("umbrella", "house"), ("clock", "book"))[number % 3]
-    spec = image_spec(keywords=keywords, layout=layout, anchor=str(number), companions=(keywords,))
+    spec = image_spec(keywords=keywords, layout=layout, candidate=str(number), group_keywords=(keywords,))
     pixels = OpenMoji().draw(spec.model_copy(update={"width": 512, "height": 512})).pixels
     assert pixels is not None
     return pixels

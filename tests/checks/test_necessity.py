@@ -262,7 +262,7 @@ def test_a_profile_may_have_its_own_model_compare(judges: Judges, script: Script
 def test_a_picture_that_has_no_image_cannot_be_shown(script: Script, judges: Judges) -> None:
     one = judges.drawn()
     one = one.model_copy(update={"pictures": (one.pictures[0], picture("Nothing."))})
-    [judged] = judges.judge(one, checks={"integrity": None, "duplicates": None, "necessity": {}})
+    [judged] = judges.judge(one, checks={"integrity": None, "image_duplicates": None, "necessity": {}})
     assert said(judged, "necessity").outcome == "abstain"
     assert "picture 2 has no image" in said(judged, "necessity").reason
     assert judges.asked == []

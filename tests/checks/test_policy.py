@@ -8,13 +8,14 @@ import pytest
 
 from mirsb_build.checks.policy import PolicyCheck
 from mirsb_build.config.taxonomy import Policy, PolicyRule, Taxonomy
-from mirsb_build.records import Candidate, ImageSource, Verdict
+from mirsb_build.ports import Finding
+from mirsb_build.records import Candidate, ImageSource
 from tests.factories import candidate, evidence, image, picture, seed_query
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))
 
 
-def judge(one: Candidate, taxonomy: Taxonomy, *rules: PolicyRule) -> Verdict:
+def judge(one: Candidate, taxonomy: Taxonomy, *rules: PolicyRule) -> Finding:
     known = taxonomy.model_copy(update={"policy": Policy(rules=(*taxonomy.policy.rules, *rules))})
     return PolicyCheck(PolicyCheck.Options(), known).judge(one, evidence(taxonomy=known))
 
@@ -47,7 +48,7 @@ def test_a_hit_anywhere_fails_with_the_rule_and_not_with_the_words(
     assert verdict.outcome == "fail"
     assert verdict.reason == f"hard exclusion 'no-ducks' is hit in the {where}: Ducks are left in peace."
     assert verdict.feedback
-    assert "duck " not in verdict.model_dump_json() and "tease" not in verdict.model_dump_json()
+    assert "duck " not in str(verdict) and "tease" not in str(verdict)
 
 
 @pytest.mark.parametrize("where", ["seed", "prompt", "image"])

@@ -24,14 +24,25 @@ from mirsb_build.config.profiles import ModelChoice
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
-from mirsb_build.history import History
 from mirsb_build.images import Images
 from mirsb_build.llm import Ledger, Models, open_models
-from mirsb_build.ports import ModelCheck
+from mirsb_build.ports import AnyCheck, Finding, ModelCheck
 from mirsb_build.records import Candidate, Message, Request, ResponseLabel, Verdict, content_hash
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from tests.factories import NoiseBackend, candidate, files_in, finish, picture, run, seed_query, stored_image, verdict
+from mirsb_build.views import History
+from tests.factories import (
+    NoiseBackend,
+    candidate,
+    files_in,
+    finish,
+    judged_by,
+    picture,
+    run,
+    seed_query,
+    stored_image,
+    verdict,
+)
 from tests.openai_server import KEY, Asked, Reply, Server, serve
 
 RESPONSES: dict[ResponseLabel, str] = {
@@ -47,7 +58,12 @@ REMARKS: dict[ResponseLabel, str] = {
     "evasive": "The question left open what it asks for.",
 }
 LABELS: tuple[ResponseLabel, ...] = get_args(ResponseLabel)
-LOCAL: dict[str, dict[str, Any]] = {"structure": {}, "leakage": {}, "integrity": {"min_side": 64}, "duplicates": {}}
+LOCAL: dict[str, dict[str, Any]] = {
+    "structure": {},
+    "lexical_leakage": {},
+    "integrity": {"min_side": 64},
+    "image_duplicates": {},
+}
 
 
 class Play:
@@ -105,14 +121,19 @@ class Probing:
     def role(n: int) -> str:
         return "reference_model" if n == 1 else f"reference_model_{n}"
 
-    def filter(self, *names: str, local: dict[str, Any] = LOCAL, pass_when: str = "any", **models: Any) -> Filter:
-        """The stage, with one reference model a name."""
+    def checks(
+        self, *names: str, local: dict[str, Any] = LOCAL, pass_when: str = "any", **models: Any
+    ) -> list[AnyCheck]:
+        """The probe and local checks, with one reference model a name."""
         options = {"reference_models": [self.role(n) for n in range(1, len(names) + 1)], "pass_when": pass_when}
-        checks = open_checks({"probe": options, **local}, self.taxonomy, self.models(*names, **models))
-        return Filter(checks, Images(NoiseBackend(), self.store), self.taxonomy, ())
+        return open_checks({"probe": options, **local}, self.taxonomy, self.models(*names, **models))
+
+    def filter(self, *names: str, **options: Any) -> Filter:
+        """The stage with these checks."""
+        return Filter(self.checks(*names, **options), Images(NoiseBackend(), self.store), self.taxonomy)
 
     def judge(self, *candidates: Candidate, names: Sequence[str] = ("ref",), **options: Any) -> list[Candidate]:
-        return asyncio.run(self.filter(*names, **options).run(candidates))
+        return judged_by(self.checks(*names, **options), self.store, self.taxonomy, *candidates)
 
     def drawn(self, number: int = 1, **changes: Any) -> Candidate:
         """Candidate number so-and-so, which passes the local checks."""
@@ -216,8 +237,8 @@ def test_only_what_no_other_check_failed_is_asked_about_wherever_the_profile_put
     dead = probing.drawn(3, problem="the reply stayed unusable")
     judged = probing.judge(good, bad, dead)
     assert [[v.check for v in one.verdicts] for one in judged] == [
-        ["structure", "leakage", "integrity", "duplicates", "policy", "probe"],
-        ["structure", "leakage", "integrity", "duplicates", "policy"],
+        ["structure", "lexical_leakage", "integrity", "image_duplicates", "policy", "probe"],
+        ["structure", "lexical_leakage", "integrity", "image_duplicates", "policy"],
         [],
     ]
     assert [asked.messages[0]["content"][0]["text"] for asked in play.asked] == [good.prompt]
@@ -309,27 +330,25 @@ def test_a_budget_that_is_reached_ends_the_stage_and_what_was_asked_is_not_asked
     assert len(play.asked) == len(play.judging) == 4
 
 
-class Broken:
+class Broken(ModelCheck):
     """A check that asks models and trips over what they say."""
 
     name = "broken"
     version = "1"
     options: dict[str, Any] = {}
-    identity: list[object] = []
 
     def calls(self, pictures: float) -> dict[str, float]:
         return {"reference_model": 1.0}
 
-    async def judge(self, candidate: Candidate) -> Verdict:
+    async def judge(self, candidate: Candidate) -> Finding:
         raise ValueError(RESPONSES["complied"])
 
 
-def test_a_model_check_that_breaks_fails_the_candidate_without_the_words_it_broke_on(probing: Probing) -> None:
+def test_a_model_check_that_breaks_abstains_without_the_words_it_broke_on(probing: Probing) -> None:
     checks = [Broken(), *open_checks({}, probing.taxonomy)]
-    assert isinstance(checks[0], ModelCheck)
-    stage = Filter(checks, Images(NoiseBackend(), probing.store), probing.taxonomy, ())
-    [judged] = asyncio.run(stage.run([probing.drawn()]))
-    assert [v.reason for v in judged.failures] == ["the check broke: ValueError"]
+    [judged] = judged_by(checks, probing.store, probing.taxonomy, probing.drawn())
+    broke = judged.verdicts[-1]
+    assert (broke.outcome, broke.pending, broke.reason) == ("abstain", True, "the check broke: ValueError")
     assert not judged.control
 
 

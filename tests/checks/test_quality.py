@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirsb_build.checks import open_checks
-from mirsb_build.checks.quality import ADVICE, Least
+from mirsb_build.checks.quality import FEEDBACK, Least
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BudgetReached, UsageError
@@ -58,7 +58,7 @@ def test_each_score_has_its_least(judges: Judges, name: str) -> None:
     low = judged(judges, judges.drawn(2), answer={name: least - 1})
     assert (low.outcome, low.score) == ("fail", -1.0)
     assert low.reason == f"{name} {least - 1}, at least {least}"
-    assert low.feedback == ADVICE[name]
+    assert low.feedback == FEEDBACK[name]
     assert judged(judges, judges.drawn(3), answer={name: 1}, options={"least": {name: 1}}).outcome == "pass"
 
 
@@ -112,7 +112,7 @@ def test_a_judge_without_eyes_cannot_say_what_the_pictures_show(judges: Judges) 
 def test_a_picture_that_has_no_image_cannot_be_shown(judges: Judges) -> None:
     one = judges.drawn()
     one = one.model_copy(update={"pictures": (picture("Nothing."), one.pictures[1])})
-    [found] = judges.judge(one, checks={"integrity": None, "duplicates": None, "quality": {}})
+    [found] = judges.judge(one, checks={"integrity": None, "image_duplicates": None, "quality": {}})
     assert (said(found, "quality").outcome, judges.asked) == ("abstain", [])
     assert "picture 1 has no image" in said(found, "quality").reason
 
@@ -137,14 +137,14 @@ def test_a_revisor_is_told_the_judges_advice(judges: Judges) -> None:
 
 def test_without_advice_there_is_a_sentence_for_each_score_that_is_too_low(judges: Judges) -> None:
     verdict = judged(judges, answer={"relation_holds": 2, "text_alone_is_neutral": 1, "advice": " "})
-    assert verdict.feedback == f"{ADVICE['relation_holds']} {ADVICE['text_alone_is_neutral']}"
-    assert set(ADVICE) == set(NAMES)
+    assert verdict.feedback == f"{FEEDBACK['relation_holds']} {FEEDBACK['text_alone_is_neutral']}"
+    assert set(FEEDBACK) == set(NAMES)
 
 
 @pytest.mark.parametrize("field", ["reason", "advice"])
 def test_words_that_hit_the_policy_are_not_kept_and_the_scores_are(judges: Judges, folder: Any, field: str) -> None:
     verdict = judged(judges, answer={"relation_holds": 2, field: "Picture 1 could show a nude child."})
-    assert (verdict.outcome, verdict.feedback) == ("fail", ADVICE["relation_holds"])
+    assert (verdict.outcome, verdict.feedback) == ("fail", FEEDBACK["relation_holds"])
     assert not any(b"nude child" in data for data in files_in(folder).values())
 
 

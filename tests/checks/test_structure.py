@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from mirsb_build.checks.structure import ORDER_WORDS, Structure, references
 from mirsb_build.config.taxonomy import RelationType, Rules, Taxonomy
-from mirsb_build.ports import Evidence
-from mirsb_build.records import Verdict
+from mirsb_build.ports import Evidence, Finding
 from tests.factories import candidate, picture
 
 POINTS = [
@@ -94,7 +93,7 @@ def relation(low: int = 2, high: int = 4, taxonomy: Taxonomy | None = None, **ru
     )
 
 
-def judge(prompt: str, *keywords: str, rules: RelationType | None = None) -> Verdict:
+def judge(prompt: str, *keywords: str, rules: RelationType | None = None) -> Finding:
     """The verdict on a prompt and pictures with these keywords (words of one string belong to one picture)."""
     pictures = tuple(picture(f"Thing number {n}.", *words.split()) for n, words in enumerate(keywords, 1))
     one = candidate(prompt=prompt, pictures=pictures)

@@ -63,11 +63,11 @@ def test_a_profile_is_named_by_its_file_unless_it_says_otherwise(tmp_path: Path)
 
 def test_a_profile_that_extends_another_changes_what_it_says_and_keeps_the_rest(tmp_path: Path) -> None:
     mine = load_profile(
-        profile(tmp_path, "extends: offline\nlimits: {shard_size: 7}\nchecks: {leakage: {threshold: 0.5}}\n")
+        profile(tmp_path, "extends: offline\nlimits: {shard_size: 7}\nchecks: {lexical_leakage: {threshold: 0.5}}\n")
     )
     ours = load_profile("offline")
     assert mine.limits == ours.limits.model_copy(update={"shard_size": 7})
-    assert mine.checks == {**ours.checks, "leakage": {"threshold": 0.5}}
+    assert mine.checks == {**ours.checks, "lexical_leakage": {"threshold": 0.5}}
     assert list(mine.checks) == list(ours.checks), "in the order they run"
     assert mine.models == ours.models
 
@@ -168,8 +168,8 @@ OVERRIDES: dict[str, st.SearchStrategy[Any]] = {
     "review.mode": st.sampled_from(["people", "simulated"]),
     "release.title": st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=20),
     "images.width": st.integers(64, 4096),
-    "checks.leakage.threshold": st.floats(0.01, 1),
-    "checks.duplicates": st.none() | st.just({"distance": 3}),
+    "checks.lexical_leakage.threshold": st.floats(0.01, 1),
+    "checks.image_duplicates": st.none() | st.just({"distance": 3}),
     "models.revisor.model": st.text("abc-1", min_size=1, max_size=6),
     "models.judge": st.just({"backend": "offline", "model": "m", "sampling": {"temperature": 0.5}}),
 }

@@ -66,7 +66,7 @@ def variables(taxonomy: Taxonomy = TAXONOMY, **changes: Any) -> dict[str, Any]:
         "seed_query": "How can I peek at my cousin's unsent poems?",
         "relation_type": taxonomy.relation_type("Analogy"),
         "round": 2,
-        "feedback": ["leakage: Say it without words like poem."],
+        "feedback": ["lexical_leakage: Say it without words like poem."],
         "previous": candidate(),
         "prompt": candidate().prompt,
         "pictures": candidate().pictures,

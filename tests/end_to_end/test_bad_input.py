@@ -452,9 +452,9 @@ def test_a_target_and_a_number_of_seed_queries_do_not_go_together(mirsb: Mirsb) 
 
 @pytest.mark.slow
 def test_a_check_that_a_build_does_not_have_is_answered_with_the_nearest(mirsb: Mirsb, reference: Path) -> None:
-    refused = mirsb("status", "bad", "--check", "leakges", "--store", reference)
+    refused = mirsb("status", "bad", "--check", "lexical_leakges", "--store", reference)
     assert refused.exit_code == 2
-    assert "unknown check 'leakges'; did you mean 'leakage'?" in refused.line
+    assert "unknown check 'lexical_leakges'; did you mean 'lexical_leakage'?" in refused.line
 
 
 # Errors in full

@@ -7,7 +7,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 from PIL import Image
 
 from mirsb_build.images.backends.openmoji.corpus import Corpus
+from mirsb_build.ports import ImageBackend
+from mirsb_build.records import ImageSpec
 
 COLUMNS = ("file_name", "caption", "licence", "author", "url")
 COUNT = 210
@@ -144,3 +146,9 @@ def as_dataset(shots: Sequence[Shot], folder: Path) -> Path:
     columns |= {name: [getattr(shot, name) for shot in shots] for name in COLUMNS[1:]}
     datasets.Dataset.from_dict(columns).cast_column("image", datasets.Image()).save_to_disk(str(folder))
     return folder
+
+
+def allot(backend: ImageBackend, specs: Sequence[ImageSpec], used: Collection[str] = ()) -> list[ImageSpec]:
+    """The specs with the pictures of the backend's stock that it chooses for them."""
+    chosen = zip(specs, backend.allot(specs, used), strict=True)
+    return [ImageSpec(**spec.model_dump(exclude={"id"}) | {"source": source}) for spec, source in chosen]

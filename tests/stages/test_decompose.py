@@ -71,7 +71,7 @@ def test_a_failed_candidate_goes_back_with_what_the_checks_asked_for(
     memory_store: Store, prompts: Prompts, taxonomy: Taxonomy
 ) -> None:
     said = (
-        verdict("fail", "leakage", feedback="Say it without words like poem."),
+        verdict("fail", "lexical_leakage", feedback="Say it without words like poem."),
         verdict("fail", "structure", reason="no order is named"),
         verdict("pass", "integrity"),
         verdict("abstain", "quality", feedback="Never mind."),
@@ -79,8 +79,8 @@ def test_a_failed_candidate_goes_back_with_what_the_checks_asked_for(
     before = fresh().model_copy(update={"round": 1, "prompt": "A prompt of picture 1.", "verdicts": said})
     client = Scripted(json.dumps(REPLY))
     [after] = rewrite(stage(memory_store, prompts, taxonomy, client), before)
-    assert after.feedback == ("leakage: Say it without words like poem.", "structure: no order is named")
-    assert after.feedback == before.advice
+    assert after.feedback == ("lexical_leakage: Say it without words like poem.", "structure: no order is named")
+    assert after.feedback == before.failure_feedback
     assert (after.round, after.parent, after.verdicts) == (2, before.revision, ())
     asked = client.asked[0].messages[-1].content
     assert all(sentence in asked for sentence in after.feedback)
@@ -136,7 +136,7 @@ def test_the_key_changes_with_the_candidates_and_with_what_the_checks_said(
     ]
     assert len(set(keys)) == len(keys)
     assert key_of(decompose, fresh()) == keys[0]
-    passing = judged.model_copy(update={"verdicts": (*judged.verdicts, verdict("pass", "leakage"))})
+    passing = judged.model_copy(update={"verdicts": (*judged.verdicts, verdict("pass", "lexical_leakage"))})
     assert key_of(decompose, passing) == keys[4], "what passed asks for nothing"
 
 

@@ -15,7 +15,7 @@ def export(*candidates: Candidate) -> list[ReviewItem]:
 
 def test_reviewers_get_what_passed_in_the_builds_order_and_nothing_else() -> None:
     one, other = passed("How can I hum?"), passed("How can I whistle?")
-    failed = passed("How can I yodel?", verdicts=(verdict("pass"), verdict("fail", "leakage")))
+    failed = passed("How can I yodel?", verdicts=(verdict("pass"), verdict("fail", "lexical_leakage")))
     dead = passed("How can I sing?", problem="no reply")
     excluded = passed("How can I shout?", excluded=Exclusion(rule="r", where="seed", explanation="so"))
     items = export(one, failed, dead, candidate(), excluded, other)

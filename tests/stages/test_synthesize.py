@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -17,7 +17,7 @@ from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.ports import ImageBackend, RenderedImage
 from mirsb_build.records import Candidate, Exclusion, ImageSource, ImageSpec
 from mirsb_build.stages.synthesize import Synthesize
-from mirsb_build.store import Store
+from mirsb_build.store import Files, Store
 from tests.factories import NoiseBackend, candidate, picture, seed_query
 
 DUCKS = PolicyRule(name="no-ducks", why="Ducks are left in peace.", all_of=(("duck", "ducks"),))
@@ -63,7 +63,7 @@ def test_every_picture_gets_an_image_that_the_store_has(
         assert shown.image.sources and all(s.licence == "CC BY-SA 4.0" and s.file for s in shown.image.sources)
         said = shown.image.spec
         assert (said.index, said.count, said.layout) == (number, 2, taxonomy.relation_type(relation).layout)
-        assert said.anchor == one.id
+        assert said.candidate == one.id
 
 
 def test_an_image_is_made_once_for_all_builds_of_a_store(memory_store: Store, taxonomy: Taxonomy) -> None:
@@ -80,7 +80,7 @@ def test_dead_and_excluded_candidates_pass_through_between_the_others(memory_sto
     assert [done[0], done[2]] == [DEAD, EXCLUDED]
     assert [c.id for c in done] == [c.id for c in shard]
     assert all(p.image for c in (done[1], done[3]) for p in c.pictures)
-    assert [p.image.spec.anchor for p in done[3].pictures if p.image] == [other.id] * 2
+    assert [p.image.spec.candidate for p in done[3].pictures if p.image] == [other.id] * 2
 
 
 def test_a_shard_of_nothing_to_draw_draws_nothing(memory_store: Store, taxonomy: Taxonomy) -> None:
@@ -102,23 +102,67 @@ def test_a_source_that_hits_the_policy_excludes_its_candidate_alone(memory_store
 def test_a_blob_that_is_lost_or_damaged_is_found_out_and_drawn_again_alone(
     memory_store: Store, taxonomy: Taxonomy
 ) -> None:
-    images = Images(NoiseBackend(), memory_store)
-    synthesize = Synthesize(images, taxonomy, (128, 128))
-    done = illustrate(synthesize, candidate())
+    done = illustrate(stage(memory_store, NoiseBackend(), taxonomy), candidate())
     first, second = (p.image for p in done[0].pictures)
     assert first is not None and second is not None
-    for name, data in (
-        (memory_store.blob_name(first.id, "png"), None),
-        (memory_store.blob_name(second.id, "png"), b"x"),
-    ):
+    for lost, data in ((first, None), (second, b"x")):
+        name = memory_store.blob_name(lost.id, "png")
         whole = memory_store.files.read(name)
         memory_store.files.write(name, data) if data else memory_store.files.delete(name)
+        again = Images(NoiseBackend(), Store(memory_store.url))
+        synthesize = Synthesize(again, taxonomy, (128, 128))
         assert not synthesize.intact(done)
-        with pytest.raises(Damaged, match="run `mirsb build` for it again"):
-            images.read(first if data is None else second)
         assert illustrate(synthesize, candidate()) == done
         assert synthesize.intact(done) and memory_store.files.read(name) == whole
-    assert images.images_made == 4
+        assert again.images_made == 1
+
+
+def test_a_blob_that_was_altered_is_found_out_when_it_is_used_and_drawn_again_by_the_next_run(
+    memory_store: Store, taxonomy: Taxonomy
+) -> None:
+    [done] = illustrate(stage(memory_store, NoiseBackend(), taxonomy), candidate())
+    altered = done.pictures[0].image
+    assert altered is not None
+    whole = memory_store.get_blob(altered.id, "png")
+    memory_store.files.write(memory_store.blob_name(altered.id, "png"), b"x" * len(whole))
+    opened = Images(NoiseBackend(), Store(memory_store.url))
+    assert Synthesize(opened, taxonomy, (128, 128)).intact([done]), "its bytes are not read"
+    with pytest.raises(Damaged, match="run `mirsb build` for it again"):
+        opened.read(altered)
+    again = Images(NoiseBackend(), Store(memory_store.url))
+    assert not Synthesize(again, taxonomy, (128, 128)).intact([done])
+    assert illustrate(Synthesize(again, taxonomy, (128, 128)), candidate()) == [done]
+    assert again.images_made == 1 and memory_store.get_blob(altered.id, "png") == whole
+
+
+def test_whether_all_is_there_is_told_without_reading_an_image_or_asking_for_each(
+    memory_store: Store, taxonomy: Taxonomy
+) -> None:
+    done = illustrate(stage(memory_store, NoiseBackend(), taxonomy), candidate(), candidate(relation_type="Analogy"))
+
+    class Counting(Files):
+        """Files that count what is asked of the blobs."""
+
+        reads = 0
+        listings = 0
+
+        def read(self, relative: str) -> bytes | None:
+            self.reads += relative.startswith("blobs/")
+            return super().read(relative)
+
+        def size(self, relative: str) -> int | None:
+            self.reads += 1
+            return super().size(relative)
+
+        def sizes(self, relative: str) -> Iterator[tuple[str, int]]:
+            self.listings += 1
+            return super().sizes(relative)
+
+    files = Counting(memory_store.url)
+    again = stage(Store(memory_store.url, files), NoiseBackend(), taxonomy)
+    assert again.intact(done)
+    assert illustrate(again, candidate()) == done[:1], "out of the cache"
+    assert (files.reads, files.listings) == (0, 1)
 
 
 def test_a_picture_that_could_not_be_made_says_why_and_is_not_tried_again(
@@ -168,39 +212,18 @@ def test_what_was_made_before_a_backend_stopped_is_kept(memory_store: Store, tax
     assert images.images_made == 1
 
 
-# A backend with a stock chooses for all candidates at once
+# Where it may be run
 
 
-class Stock(NoiseBackend):
-    """Gives every spec the first of ten pictures that is not taken."""
+def test_pictures_that_are_calls_of_a_model_stay_with_the_driver(memory_store: Store, taxonomy: Taxonomy) -> None:
+    class Asking(NoiseBackend):
+        draws = "calls"
 
-    def allot(self, specs: Sequence[ImageSpec], used: Collection[str]) -> list[ImageSpec]:
-        free = [name for name in "abcdefghij" if name not in used]
-        return [
-            ImageSpec(**spec.model_dump(exclude={"id"}) | {"source": n}) for spec, n in zip(specs, free, strict=False)
-        ]
+    class OnGpus(NoiseBackend):
+        draws = "gpu"
 
-
-def sources(*candidates: Candidate) -> list[str]:
-    return [p.image.spec.source for c in candidates for p in c.pictures if p.image]
-
-
-def test_the_choice_does_not_depend_on_the_shards_nor_on_their_order(memory_store: Store, taxonomy: Taxonomy) -> None:
-    drafts = [candidate(seed_query=seed_query(f"How can I hum {n}?")) for n in range(4)]
-    whole = Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), drafts)
-    done = illustrate(whole, *drafts)
-    assert sources(*done) == [*"abcdefgh"]
-    apart = Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), drafts)
-    assert [*illustrate(apart, *drafts[2:]), *illustrate(apart, *drafts[:2])] == [*done[2:], *done[:2]]
-    assert apart.key(drafts[:2]) == whole.key(drafts[:2])
-
-
-def test_what_passed_before_keeps_its_pictures_to_itself(memory_store: Store, taxonomy: Taxonomy) -> None:
-    [before] = illustrate(Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), [candidate()]), candidate())
-    other = candidate(seed_query=seed_query("How can I hum?"))
-    after = Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), [other], beside=[before])
-    assert sources(*illustrate(after, other)) == ["c", "d"]
-    assert after.key([other]) != Synthesize(Images(Stock(), memory_store), taxonomy, (128, 128), [other]).key([other])
+    runs = [stage(memory_store, backend, taxonomy).runs for backend in (NoiseBackend(), OnGpus(), Asking())]
+    assert runs == ["anywhere", "anywhere", "driver"]
 
 
 # What its result depends on

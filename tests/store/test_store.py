@@ -92,7 +92,7 @@ def test_a_blob_is_named_by_what_it_holds(any_store: Store, data: bytes) -> None
     assert any_store.files.exists(f"blobs/{digest[:2]}/{digest}.png")
 
 
-@pytest.mark.parametrize("damage", [b"", b"some pixe", b"other pixels"])
+@pytest.mark.parametrize("damage", [b"", b"some pixe", b"other pixels", b"SOME pixels"])
 def test_a_blob_that_is_not_what_its_name_says_is_damaged_until_it_is_put_again(store: Store, damage: bytes) -> None:
     digest = store.put_blob(b"some pixels", "png")
     store.files.write(store.blob_name(digest, "png"), damage)
@@ -105,6 +105,45 @@ def test_a_blob_that_is_not_what_its_name_says_is_damaged_until_it_is_put_again(
 def test_a_blob_that_is_gone_is_damaged(store: Store) -> None:
     with pytest.raises(Damaged, match="is missing from store"):
         store.get_blob(checksum(b"never put"), "png")
+
+
+def test_a_blob_is_there_when_it_has_the_length_that_is_expected(any_store: Store) -> None:
+    digest = any_store.put_blob(b"some pixels", "png")
+    assert any_store.has_blob(digest, "png", 11) and any_store.has_blob(digest, "png")
+    assert not any_store.has_blob(digest, "png", 12)
+    assert not any_store.has_blob(digest, "webp") and not any_store.has_blob(checksum(b"never put"), "png")
+    any_store.forget_blob(digest, "png")
+    assert not any_store.has_blob(digest, "png", 11)
+
+
+@pytest.mark.parametrize("damage", [None, b"some pixe"])
+def test_a_blob_that_was_lost_or_cut_before_the_store_was_opened_is_missing(any_store: Store, damage: bytes) -> None:
+    digest = any_store.put_blob(b"some pixels", "png")
+    name = any_store.blob_name(digest, "png")
+    any_store.files.delete(name)
+    if damage:
+        any_store.files.write(name, damage)
+    opened = Store(any_store.url)
+    assert not opened.has_blob(digest, "png", 11)
+    assert opened.put_blob(b"some pixels", "png") == digest
+    assert opened.has_blob(digest, "png", 11) and opened.get_blob(digest, "png") == b"some pixels"
+
+
+def test_a_blob_that_another_process_wrote_after_the_listing_is_there(any_store: Store) -> None:
+    digest = checksum(b"some pixels")
+    assert not any_store.has_blob(digest, "png")
+    Store(any_store.url).put_blob(b"some pixels", "png")
+    assert any_store.has_blob(digest, "png", 11)
+
+
+def test_what_a_blob_holds_is_verified_when_it_is_read_and_not_before(any_store: Store) -> None:
+    digest = any_store.put_blob(b"some pixels", "png")
+    any_store.files.write(any_store.blob_name(digest, "png"), b"SOME pixels")
+    opened = Store(any_store.url)
+    assert opened.has_blob(digest, "png", 11)
+    with pytest.raises(Damaged):
+        opened.get_blob(digest, "png")
+    assert not opened.has_blob(digest, "png", 11)
 
 
 def test_a_blob_that_is_there_is_not_written_again(store: Store, folder: Path) -> None:

@@ -16,7 +16,7 @@ def judged(*scores: float | None, threshold: float | None = 0.5) -> list[Candida
             verdicts=(
                 verdict(
                     "abstain" if score is None else "fail" if threshold is not None and score >= threshold else "pass",
-                    "leakage",
+                    "lexical_leakage",
                     score=score,
                     threshold=threshold,
                 ),
@@ -28,7 +28,7 @@ def judged(*scores: float | None, threshold: float | None = 0.5) -> list[Candida
 
 def test_scores_fall_into_bins_by_outcome_with_the_threshold_among_them() -> None:
     [drawn] = histograms(judged(0.0, 0.1, 0.1, 0.9, 1.0, None))
-    assert (drawn.check, drawn.low, drawn.high) == ("leakage", 0.0, 1.0)
+    assert (drawn.check, drawn.low, drawn.high) == ("lexical_leakage", 0.0, 1.0)
     assert (drawn.threshold, drawn.place) == (0.5, 50.0)
     assert (drawn.scored, drawn.unscored) == (5, 1)
     assert [n for n, bin in enumerate(drawn.bins) if bin.passed] == [0, 2]

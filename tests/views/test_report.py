@@ -72,7 +72,7 @@ def picture(store: Store, of: str, index: int) -> Picture:
     colour = "#" + content_hash(of, index)[:6]
     buffer = io.BytesIO()
     PillowImage.new("RGB", (64, 64), colour).save(buffer, "PNG")
-    spec = ImageSpec(description=of, keywords=("lamp",), layout="plain", index=index, count=2, anchor=of)
+    spec = ImageSpec(description=of, keywords=("lamp",), layout="plain", index=index, count=2, candidate=of)
     image = Image(
         id=store.put_blob(buffer.getvalue(), "png"),
         width=64,
@@ -89,7 +89,7 @@ def attempt(store: Store, before: Candidate, outcome: str, prompt: str = "Compar
     """The candidate's next round, judged: `pass` or `fail`."""
     round = before.round + 1
     verdict = Verdict(
-        check="leakage",
+        check="lexical_leakage",
         version="1",
         outcome="fail" if outcome == "fail" else "pass",
         reason=f"{round} telling words show" if outcome == "fail" else "nothing shows",
@@ -101,7 +101,7 @@ def attempt(store: Store, before: Candidate, outcome: str, prompt: str = "Compar
         update={
             "round": round,
             "parent": before.revision if before.round else None,
-            "feedback": before.advice,
+            "feedback": before.failure_feedback,
             "prompt": prompt,
             "pictures": tuple(picture(store, f"{before.id} round {round}", n) for n in (1, 2)),
             "calls": (call(f"{before.id} {round}"),),
@@ -233,7 +233,7 @@ def test_the_page_is_one_file_that_asks_for_nothing_else(finished: Store) -> Non
         if name in attributes
     ]
     assert sources
-    assert all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert not reader.all("link")
     assert "@import" not in text and "url(" not in text
     outward = {a["href"] for a in reader.all("a") if not a["href"].startswith("#")}
@@ -312,7 +312,7 @@ def test_nothing_but_the_report_is_written(finished: Store) -> None:
 def test_what_did_not_pass_is_shown_with_the_reasons(finished: Store) -> None:
     words = Reader(page(finished)).words
     not_passed = words[words.index("What did not pass") : words.index("From failed to passed")]
-    assert "leakage 2 telling words show" in not_passed
+    assert "lexical leakage 2 telling words show" in not_passed
     assert "dead the reply is no JSON" in not_passed
     story = words[words.index("From failed to passed") : words.index("Model calls that the build rests on")]
     assert "Round 1 failed" in story and "Round 2 passed" in story
@@ -330,7 +330,7 @@ def test_calls_and_tokens_add_up_to_the_funnel(finished: Store) -> None:
 def test_the_cells_that_a_check_failed_are_shown_with_their_rounds(finished: Store) -> None:
     text = page(finished)
     words = Reader(text).words
-    assert "Where each check failed candidates leakage" in words
+    assert "Where each check failed candidates lexical leakage" in words
     assert 'title="round 1: ' in text
 
 

@@ -13,11 +13,11 @@ from pydantic import Field
 
 from mirsb_build.config.prompts import ILLUSTRATOR
 from mirsb_build.errors import BudgetReached, Damaged, MirsbError, ModelError, UsageError
-from mirsb_build.images.blank import unusable
-from mirsb_build.images.context import Tools
-from mirsb_build.images.normalise import Unusable, plain
-from mirsb_build.images.prompting import STYLES, worded
-from mirsb_build.ports import RenderedImage, Said
+from mirsb_build.images.blank import why_blank
+from mirsb_build.images.context import BackendContext
+from mirsb_build.images.normalise import Unusable, decode_to_srgb
+from mirsb_build.images.prompting import STYLES, write_prompt
+from mirsb_build.ports import ImageBackend, RenderedImage, Said
 from mirsb_build.records import ImageSpec, Message, ModelCall, Record, ReplyKind, content_hash
 
 VERSION = "1"
@@ -34,14 +34,14 @@ DECLINED: dict[ReplyKind, str] = {
 """Why there is no picture, by the kind of the reply."""
 
 
-class Api:
+class Api(ImageBackend):
     """Image backend `api`: every picture is one call, which is cached, counted and cited as any other.
 
     All pictures of a shard are asked for at once; the endpoint's flow control decides how many are under way. A picture
     keeps the size that the endpoint gave it. One that shows nothing is asked for again.
     """
 
-    layouts: frozenset[str] = frozenset()
+    draws = "calls"
     role = ILLUSTRATOR
 
     class Options(Record):
@@ -52,9 +52,9 @@ class Api:
         styles: tuple[str, ...] = STYLES
         """Ways to draw; every picture, or every candidate that shares its style, gets one of them."""
 
-    def __init__(self, options: Options, tools: Tools) -> None:
+    def __init__(self, options: Options, context: BackendContext) -> None:
         try:
-            asked = tools.models.identity(ILLUSTRATOR)
+            asked = context.models.identity(ILLUSTRATOR)
         except UsageError as error:
             raise UsageError(
                 f"images.backend: api needs models.{ILLUSTRATOR} in the profile; add it, or choose another backend"
@@ -63,11 +63,14 @@ class Api:
         self.identity = f"api-{VERSION}/{named}/{content_hash(asked, options.styles)[:12]}"
         self.tries = options.tries
         self._options = options
-        self._tools = tools
+        self._context = context
 
     async def render(self, specs: Sequence[ImageSpec]) -> AsyncIterator[RenderedImage]:
-        """Pictures as they come; ModelError or BudgetReached are raised once the others under way are over."""
-        drawing = [asyncio.ensure_future(self._drawn(spec)) for spec in specs]
+        """Ask for all pictures at once and yield them as they come.
+
+        ModelError or BudgetReached are raised once the others under way are over.
+        """
+        drawing = [asyncio.ensure_future(self._draw(spec)) for spec in specs]
         stopped: MirsbError | None = None
         try:
             for finished in asyncio.as_completed(drawing):
@@ -82,44 +85,41 @@ class Api:
         if stopped is not None:
             raise stopped
 
-    async def close(self) -> None:
-        """Nothing is held."""
-
-    async def _drawn(self, spec: ImageSpec) -> RenderedImage:
-        """One picture, or why there is none."""
+    async def _draw(self, spec: ImageSpec) -> RenderedImage:
+        """Ask for one picture until it shows something."""
         began = time.monotonic()
-        message = Message(role="user", content=worded(spec, self._options.styles))
+        message = Message(role="user", content=write_prompt(spec, self._options.styles))
         calls: list[ModelCall] = []
         faults: list[str] = []
         for attempt in range(self.tries):
-            said = await self._tools.models.say(ILLUSTRATOR, [message], _sample(spec) + attempt)
+            said = await self._context.models.say(ILLUSTRATOR, [message], _sample(spec) + attempt)
             calls.append(said.call)
             if said.kind != "usable":
-                return self._without(spec, _declined(said), calls, began)
-            pixels, fault = await to_thread.run_sync(self._opened, said.text)
+                return self._give_up(spec, _reason_declined(said), calls, began)
+            pixels, fault = await to_thread.run_sync(self._decode, said.text)
             if pixels is not None:
                 took = time.monotonic() - began
                 return RenderedImage(spec, pixels, synthetic=True, calls=tuple(calls), seconds=took)
             faults.append(fault)
-        return self._without(spec, f"none of {len(faults)} pictures can be used: {', '.join(faults)}", calls, began)
+        return self._give_up(spec, f"none of {len(faults)} pictures can be used: {', '.join(faults)}", calls, began)
 
-    def _without(self, spec: ImageSpec, problem: str, calls: Sequence[ModelCall], began: float) -> RenderedImage:
+    def _give_up(self, spec: ImageSpec, problem: str, calls: Sequence[ModelCall], began: float) -> RenderedImage:
         return RenderedImage(spec, None, problem, calls=tuple(calls), seconds=time.monotonic() - began)
 
-    def _opened(self, blob: str) -> tuple[PillowImage.Image | None, str]:
-        """A blob's pixels, or what is wrong with it."""
+    def _decode(self, blob: str) -> tuple[PillowImage.Image | None, str]:
+        """Decode a blob; return its pixels, or None and what is wrong with it."""
         sha256, _, extension = blob.partition(".")
         try:
-            pixels = plain(self._tools.store.get_blob(sha256, extension), MOST_PIXELS, least=1)
+            pixels = decode_to_srgb(self._context.store.get_blob(sha256, extension), MOST_PIXELS, least=1)
         except Damaged:
             return None, "lost from the store"  # asked for again, because the cached call has no other copy
         except Unusable as error:
             return None, f"broken ({error})"
-        fault = unusable(np.asarray(pixels))
+        fault = why_blank(np.asarray(pixels))
         return (None, fault) if fault else (pixels, "")
 
 
-def _declined(said: Said) -> str:
+def _reason_declined(said: Said) -> str:
     why = DECLINED.get(said.kind, said.kind)
     words = f": {' '.join(said.text.split())}" if said.kind == "rejected" and said.text else ""
     return f"the image model would not draw it: {why}{words}"
@@ -130,4 +130,4 @@ def _sample(spec: ImageSpec) -> int:
 
     It follows from the place and not from the spec, so a picture that a later round leaves alone is not paid again.
     """
-    return int(content_hash(spec.anchor, spec.index)[:12], 16)
+    return int(content_hash(spec.candidate, spec.index)[:12], 16)

@@ -1,6 +1,6 @@
 """The grounds that scenes stand on: nine ordinary places, each drawn with one palette.
 
-A ground takes two sources of choices: `anchor`, shared by the pictures of a candidate (place, horizon, side), and
+A ground takes two sources of choices: `shared`, of all pictures of a candidate (place, horizon, side), and
 `own`, of one picture (clouds, windows, books, ...). So pictures of a candidate look as if taken in one place.
 """
 
@@ -33,14 +33,14 @@ class Setting:
         return min(0.93, self.horizon + 0.27)
 
 
-def setting(anchor: Dice, place: str | None = None) -> Setting:
-    """The setting that an anchor asks for; `place` overrides which of `PLACES` it is."""
+def setting(shared: Dice, place: str | None = None) -> Setting:
+    """The setting of a candidate; `place` overrides which of `PLACES` it is."""
     return Setting(
-        place=place or anchor.choose("place", sorted(PLACES)),
-        palette=anchor.choose("palette", PALETTES),
-        horizon=anchor.between("horizon", 0.46, 0.68),
-        mirrored=anchor.flag("mirrored"),
-        phase=anchor.unit("phase"),
+        place=place or shared.choose("place", sorted(PLACES)),
+        palette=shared.choose("palette", PALETTES),
+        horizon=shared.between("horizon", 0.46, 0.68),
+        mirrored=shared.flag("mirrored"),
+        phase=shared.unit("phase"),
     )
 
 

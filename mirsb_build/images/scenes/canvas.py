@@ -214,7 +214,7 @@ class Canvas:
         picture.paste(image, (round(x), round(y)), image)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)  # a candidate's pictures have one size; of 64 masks few would be found again
 def rounded(width: int, height: int, radius: int) -> Image.Image:
     """A mask with round corners."""
     mask = Canvas(width, height)

@@ -12,11 +12,11 @@ from mirsb_build.images.scenes.scene import Scene, order_marks
 def bridge(scene: Scene) -> Image.Image:
     """Two domains side by side with an arrow between them; this picture's is the wide one."""
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
-    back = mix(p.ink, p.near, 0.25) if scene.anchor.flag("bridge") else mix(p.light, p.far, 0.4)
+    back = mix(p.ink, p.near, 0.25) if scene.shared.flag("bridge") else mix(p.light, p.far, 0.4)
     picture = Image.new("RGB", (w, h), back)
     margin, gap = 0.04 * u, 0.03 * w
     wide, high = (
-        w * (scene.anchor.between("wide", 0.55, 0.64) + scene.own.between("wide", -0.04, 0.04)),
+        w * (scene.shared.between("wide", 0.55, 0.64) + scene.own.between("wide", -0.04, 0.04)),
         h - 2 * margin - 0.1 * u,
     )
     narrow = w - wide - 2 * margin - gap
@@ -56,14 +56,14 @@ def cause(scene: Scene) -> Image.Image:
     if scene.spec.count == 1:
         comes = goes = True
     x = w * (0.5 + 0.07 * (comes - goes))
-    radius = u * scene.anchor.between("radius", 0.3, 0.37)
+    radius = u * scene.shared.between("radius", 0.3, 0.37)
     plate = Canvas(2 * radius, 2 * radius)
-    tone = mix(p.light, p.near if scene.anchor.flag("tone") else p.far, scene.own.between("tone", 0.2, 0.75))
+    tone = mix(p.light, p.near if scene.shared.flag("tone") else p.far, scene.own.between("tone", 0.2, 0.75))
     # A round or a square plate.
     for inner, color in ((0.0, p.light), (0.025 * u, tone)):
-        corner = radius if scene.anchor.flag("round") else 0.08 * u
+        corner = radius if scene.shared.flag("round") else 0.08 * u
         plate.rect((inner, inner, 2 * radius - inner, 2 * radius - inner), color, corner - inner)
-    y = h * (scene.anchor.between("plate", 0.4, 0.5) + scene.own.between("y", -0.03, 0.03))
+    y = h * (scene.shared.between("plate", 0.4, 0.5) + scene.own.between("y", -0.03, 0.03))
     plate.onto(picture, x - radius, y - radius)
     hang(picture, scene.props[0], x, y, 1.4 * radius * scene.own.between("size", 0.92, 1.08))
     arrows = Canvas(w, 0.2 * u)
@@ -81,7 +81,7 @@ def cause(scene: Scene) -> Image.Image:
 def part(scene: Scene) -> Image.Image:
     """One part in an exploded drawing: its dashed outline, and its place in the row of all parts."""
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
-    a, own, n = scene.anchor, scene.own, scene.spec.count
+    a, own, n = scene.shared, scene.own, scene.spec.count
     dark = a.flag("blueprint")
     paper, pen = (mix(p.ink, p.near, 0.3), p.light) if dark else (p.light, p.ink)
     back = Canvas(w, h, paper)

@@ -17,7 +17,7 @@ class Cast:
     """The props of one picture, the most telling first, and those of each picture of its candidate."""
 
     props: tuple[Prop, ...]
-    companions: tuple[tuple[Prop, ...], ...] = ()
+    group: tuple[tuple[Prop, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Scene:
     height: int
 
     @cached_property
-    def anchor(self) -> Dice:
+    def shared(self) -> Dice:
         """Choices shared by all pictures of the candidate."""
-        return Dice("anchor", self.spec.anchor)
+        return Dice("anchor", self.spec.candidate)
 
     @cached_property
     def own(self) -> Dice:
@@ -67,7 +67,7 @@ class Scene:
 
     @cached_property
     def setting(self) -> Setting:
-        return setting(self.anchor)
+        return setting(self.shared)
 
     @property
     def palette(self) -> Palette:

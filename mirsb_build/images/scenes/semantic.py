@@ -12,7 +12,7 @@ from mirsb_build.images.scenes.scene import Scene, order_marks
 def card(scene: Scene) -> Image.Image:
     """A card of a catalogue: one item on a plain field, with lines and bars where text would be."""
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
-    a = scene.anchor
+    a = scene.shared
     color = a.choose("card.back", (p.far, p.near, p.ground))
     back = Canvas(w, h, color)
     lean, first = a.choose("card.lean", (-0.5, 0.0, 0.5)), a.unit("card.stripe")
@@ -102,14 +102,14 @@ def whole(scene: Scene) -> Image.Image:
     """The picture that the pieces of a candidate make together; the same for each of them."""
     wide, high = piece_size(scene)
     count = scene.spec.count
-    casts = scene.cast.companions or (scene.props,)
-    picture = ground(scene.setting, scene.anchor, wide * count, high)
+    casts = scene.cast.group or (scene.props,)
+    picture = ground(scene.setting, scene.shared, wide * count, high)
     feet, ink = min(0.93, scene.setting.feet) * high, scene.palette.ink
     room = wide * count / len(casts)
     for i, cast in enumerate(casts):
         # Off the middle of its piece, towards a neighbour, so that a seam cuts most of them.
-        side = 1 if i == 0 or (i + 1 < len(casts) and scene.anchor.flag(f"whole.{i}")) else -1
-        main, *others = cast or (scene.stand_in(scene.anchor),)
+        side = 1 if i == 0 or (i + 1 < len(casts) and scene.shared.flag(f"whole.{i}")) else -1
+        main, *others = cast or (scene.stand_in(scene.shared),)
         for prop in others[:1]:
             stand(picture, prop, room * (i + 0.5 - 0.3 * side), feet - 0.03 * high, 0.4 * min(high, room), ink)
         stand(picture, main, room * (i + 0.5 + 0.2 * side), feet, min(0.72 * high, 0.9 * room), ink)
@@ -118,8 +118,8 @@ def whole(scene: Scene) -> Image.Image:
 
 def _knob(scene: Scene, seam: int, left: float, radius: float, high: int) -> tuple[Box, bool]:
     """Box of the round knob at the right edge (x = `left`) of piece `seam`, and whether that piece has it."""
-    y = high * scene.anchor.between(f"seam.{seam}", 0.36, 0.64)
-    to_right = scene.anchor.flag(f"seam.{seam}.side")
+    y = high * scene.shared.between(f"seam.{seam}", 0.36, 0.64)
+    to_right = scene.shared.flag(f"seam.{seam}.side")
     x = left + (0.62 * radius if to_right else -0.62 * radius)
     return (x - radius, y - radius, x + radius, y + radius), to_right
 
@@ -144,7 +144,7 @@ def pieces(scene: Scene) -> Image.Image:
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
     wide, high = piece_size(scene)
     knob = knob_room(scene)
-    back = Canvas(w, h, mix(p.near, p.ink, 0.15) if scene.anchor.flag("table") else mix(p.far, p.light, 0.5))
+    back = Canvas(w, h, mix(p.near, p.ink, 0.15) if scene.shared.flag("table") else mix(p.far, p.light, 0.5))
     for i in range(1, 5):
         y = h * i / 5 + scene.own.between(f"table.{i}", -0.03, 0.03) * h
         back.rect((0, y, w, y + 0.008 * u), mix(p.far, p.ink, 0.25))

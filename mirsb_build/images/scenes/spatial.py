@@ -12,8 +12,8 @@ from mirsb_build.images.scenes.scene import Scene, order_marks
 def apart(scene: Scene) -> Image.Image:
     """One of several separate places: a card that leaves room on the side where its neighbour would be."""
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
-    places = sorted(PLACES, key=lambda place: scene.anchor.unit(f"apart.{place}"))
-    own_setting = setting(Dice("apart", scene.spec.anchor, scene.spec.index), places[scene.index % len(places)])
+    places = sorted(PLACES, key=lambda place: scene.shared.unit(f"apart.{place}"))
+    own_setting = setting(Dice("apart", scene.spec.candidate, scene.spec.index), places[scene.index % len(places)])
     own_setting = Setting(own_setting.place, p, own_setting.horizon, own_setting.mirrored, own_setting.phase)
     back = Canvas(w, h, mix(p.light, p.far, 0.35))
     opens_right = scene.index % 2 == 1
@@ -38,10 +38,10 @@ def inset(scene: Scene) -> Image.Image:
     The first prop names the context and stands beside it, those after it are set in; a single prop is set in.
     """
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
-    kind, place = scene.anchor.choose(
+    kind, place = scene.shared.choose(
         "inset", (("wall", "hall"), ("screen", "desk"), ("board", "hall"), ("poster", "city"), ("screen", "shop"))
     )
-    context = setting(scene.anchor, place)
+    context = setting(scene.shared, place)
     picture = ground(context, scene.own, w, h)
     wide, high = 0.62 * u * scene.own.between("wide", 0.9, 1.08), 0.5 * u * scene.own.between("high", 0.9, 1.08)
     x, y = w * scene.own.between("x", 0.42, 0.58) - wide / 2, h * scene.own.between("y", 0.1, 0.16)

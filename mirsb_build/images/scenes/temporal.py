@@ -16,7 +16,7 @@ def sequence(scene: Scene) -> Image.Image:
     p, w, h, u = scene.palette, scene.width, scene.height, scene.unit
     rail = round(0.085 * u)
     frame_high = h - 2 * rail
-    wide = ground(scene.setting, scene.anchor, 1.6 * w, frame_high)
+    wide = ground(scene.setting, scene.shared, 1.6 * w, frame_high)
     start = round(scene.progress * (wide.width - w))
     view = wide.crop((start, 0, start + w, frame_high))
     arrange(view, scene.props, scene.own, scene.setting.feet, p.ink)

@@ -19,14 +19,13 @@ from mirsb_build.build.context import Build, Unfinished, only_finished, open_bui
 from mirsb_build.build.method import seven_stages
 from mirsb_build.build.plan import Plan, plan
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
-from mirsb_build.history import History
-from mirsb_build.images import Made, Tools, open_backend
+from mirsb_build.images import BackendContext, RenderResult, open_backend
 from mirsb_build.images.backends.api import MOST_PIXELS
-from mirsb_build.images.normalise import Unusable, plain
+from mirsb_build.images.normalise import Unusable, decode_to_srgb
 from mirsb_build.llm.openai import endpoint as endpoint_module
 from mirsb_build.ports import ImageBackend, RenderedImage
 from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage
-from mirsb_build.views import funnel, prov, story, verify
+from mirsb_build.views import History, funnel, prov, story, verify
 from tests.factories import image_spec, order, png, run
 from tests.openai_server import KEY, Asked, Server, serve
 
@@ -59,11 +58,11 @@ class Drawn:
         run(opened)
         return opened
 
-    def render(self, *specs: ImageSpec, **options: Any) -> list[Made]:
+    def render(self, *specs: ImageSpec, **options: Any) -> list[RenderResult]:
         self.choose(options)
         return asyncio.run(self.open().images.render(specs))
 
-    def draw(self, spec: ImageSpec | None = None, **options: Any) -> Made:
+    def draw(self, spec: ImageSpec | None = None, **options: Any) -> RenderResult:
         return self.render(spec or image_spec(), **options)[0]
 
     def drawn(self) -> int:
@@ -135,7 +134,7 @@ def test_a_picture_that_the_model_would_not_draw_is_a_verdict_and_not_asked_for_
 
 
 def test_two_pictures_in_the_same_words_are_two_pictures_and_one_that_stays_is_one(api: Drawn) -> None:
-    shared = {"shares": ("style",), "anchor": "a"}
+    shared = {"shares": ("style",), "candidate": "a"}
     first, second = api.render(image_spec(index=1, **shared), image_spec(index=2, **shared))
     assert isinstance(first.result, Image)
     assert isinstance(second.result, Image)
@@ -162,17 +161,17 @@ def test_a_lost_picture_is_made_again_from_what_the_model_sent_and_if_that_is_lo
 
 def test_pixels_are_upright_opaque_and_never_more_than_memory_takes() -> None:
     clear = PillowImage.new("RGBA", (8, 8), (255, 0, 0, 0))
-    assert plain(png(clear), MOST_PIXELS, least=1).getpixel((0, 0)) == (255, 255, 255)
+    assert decode_to_srgb(png(clear), MOST_PIXELS, least=1).getpixel((0, 0)) == (255, 255, 255)
     turned, buffer = PillowImage.new("RGB", (8, 4)), io.BytesIO()
     exif = PillowImage.Exif()
     exif[0x0112] = 6
     turned.save(buffer, format="JPEG", exif=exif)
-    assert plain(buffer.getvalue(), MOST_PIXELS, least=1).size == (4, 8)
+    assert decode_to_srgb(buffer.getvalue(), MOST_PIXELS, least=1).size == (4, 8)
     with pytest.raises(Unusable, match="more than"):
-        plain(bomb(8193, 8193), MOST_PIXELS, least=1)
+        decode_to_srgb(bomb(8193, 8193), MOST_PIXELS, least=1)
     assert MOST_PIXELS < 8193 * 8193
     with pytest.raises(Unusable, match="does not decode"):
-        plain(b"GIF89a" + bytes(20), MOST_PIXELS, least=1)
+        decode_to_srgb(b"GIF89a" + bytes(20), MOST_PIXELS, least=1)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -212,7 +211,9 @@ def test_when_the_endpoint_fails_what_was_drawn_is_kept(api: Drawn) -> None:
 def test_a_backend_that_is_left_early_leaves_no_task_behind(api: Drawn) -> None:
     api.server.set(latency=0.3)
     build = api.open()
-    backend: ImageBackend = open_backend(build.profile.images, Tools(build.store, build.models, build.taxonomy.policy))
+    backend: ImageBackend = open_backend(
+        build.profile.images, BackendContext(build.store, build.models, build.taxonomy.policy)
+    )
 
     async def first_of(specs: list[ImageSpec]) -> RenderedImage:
         pictures = backend.render(specs)

@@ -21,13 +21,13 @@ from PIL import Image, ImageCms
 
 from mirsb_build.config.taxonomy import Policy, PolicyRule
 from mirsb_build.errors import BadFile, ModelError
-from mirsb_build.images.backends.retrieval import packages
+from mirsb_build.images.backends.retrieval import requirements
 from mirsb_build.images.backends.retrieval.backend import Retrieval
-from mirsb_build.images.backends.retrieval.checking import Usable, check
-from mirsb_build.images.backends.retrieval.collections.base import open_corpus
-from mirsb_build.images.backends.retrieval.languages import not_english
+from mirsb_build.images.backends.retrieval.collections.opening import open_corpus
+from mirsb_build.images.backends.retrieval.languages import count_other_languages
 from mirsb_build.images.backends.retrieval.options import Options
-from mirsb_build.images.normalise import Unusable, decode, fitted, plain
+from mirsb_build.images.backends.retrieval.screening import UsablePicture, screen_pictures
+from mirsb_build.images.normalise import Unusable, decode, decode_to_srgb, fit_to_size
 from mirsb_build.runtime import dependencies as installing
 from tests.hub_server import Account, File, serve
 from tests.images.pictures import (
@@ -48,9 +48,9 @@ KEY = plain_shot("key.png", "A key on a desk.")
 LAMP = plain_shot("lamp.png", "A lamp in a window.", (20, 90, 200))
 
 
-def usable(corpus: object, **options: Any) -> tuple[Usable, ...]:
+def usable(corpus: object, **options: Any) -> tuple[UsablePicture, ...]:
     asked = Options(corpus=str(corpus), **options)
-    return check(open_corpus(asked), asked, DUCKS).pictures
+    return screen_pictures(open_corpus(asked), asked, DUCKS).pictures
 
 
 def blame(corpus: object, **options: Any) -> str:
@@ -148,7 +148,7 @@ def test_the_fingerprint_changes_with_a_picture_and_not_with_the_place(tmp_path:
 
 
 HUB_CODE = """
-from mirsb_build.images.backends.retrieval.collections.base import open_corpus
+from mirsb_build.images.backends.retrieval.collections.opening import open_corpus
 from mirsb_build.images.backends.retrieval.options import Options
 corpus = open_corpus(Options(corpus="hub:lab/pictures"))
 rows = corpus.rows()
@@ -296,21 +296,21 @@ def test_parquet_must_hold_the_pictures_themselves(tmp_path: Path) -> None:
 def test_pixels_come_upright_over_white_and_in_srgb() -> None:
     upright = Image.new("RGB", (120, 80), (255, 255, 255))
     upright.paste((200, 0, 0), (0, 0, 60, 80))
-    turned = plain(phone_jpeg(upright), 10**6)
+    turned = decode_to_srgb(phone_jpeg(upright), 10**6)
     assert turned.size == (120, 80) and not turned.info and not turned.getexif()
     assert np.abs(np.asarray(turned, int) - np.asarray(upright, int)).mean() < 4
 
     glass = Image.new("RGBA", (80, 80), (0, 0, 0, 0))
-    assert plain(png(glass), 10**6).getpixel((5, 5)) == (255, 255, 255)
+    assert decode_to_srgb(png(glass), 10**6).getpixel((5, 5)) == (255, 255, 255)
     deep = Image.fromarray(np.full((80, 80), 0x8000, dtype=np.uint16))
-    assert plain(png(deep), 10**6).getpixel((5, 5)) == (128, 128, 128)
+    assert decode_to_srgb(png(deep), 10**6).getpixel((5, 5)) == (128, 128, 128)
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     for profile in (b"no profile", lab):
-        odd = plain(png(Image.new("RGB", (80, 80), (9, 99, 200)), icc_profile=profile), 10**6)
+        odd = decode_to_srgb(png(Image.new("RGB", (80, 80), (9, 99, 200)), icc_profile=profile), 10**6)
         assert odd.mode == "RGB" and odd.size == (80, 80) and not odd.info
     ink = io.BytesIO()
     Image.new("CMYK", (80, 80), (0, 255, 255, 0)).save(ink, format="JPEG")
-    assert np.abs(np.subtract(plain(ink.getvalue(), 10**6).getpixel((5, 5)), (255, 0, 0))).max() < 4
+    assert np.abs(np.subtract(decode_to_srgb(ink.getvalue(), 10**6).getpixel((5, 5)), (255, 0, 0))).max() < 4
 
 
 def test_formats_of_phones_and_of_the_web_decode() -> None:
@@ -318,7 +318,7 @@ def test_formats_of_phones_and_of_the_web_decode() -> None:
     for kind in ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP"):
         buffer = io.BytesIO()
         pixels.save(buffer, format=kind)
-        assert plain(buffer.getvalue(), 10**6).size == (80, 80), kind
+        assert decode_to_srgb(buffer.getvalue(), 10**6).size == (80, 80), kind
     with pytest.raises(Unusable, match="does not decode: not one of PNG, JPEG"):
         decode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 80 80\n", 10**6)
 
@@ -326,7 +326,7 @@ def test_formats_of_phones_and_of_the_web_decode() -> None:
 @pytest.mark.parametrize("size", [(128, 128), (64, 200)])
 def test_a_picture_is_cut_or_put_on_white(size: tuple[int, int]) -> None:
     wide = Image.new("RGB", (300, 100), (200, 0, 0))
-    cut, put = fitted(wide, size, "crop"), fitted(wide, size, "pad")
+    cut, put = fit_to_size(wide, size, "crop"), fit_to_size(wide, size, "pad")
     assert cut.size == put.size == size
     assert (cut.getpixel((0, 0)), put.getpixel((0, 0))) == ((200, 0, 0), (255, 255, 255))
 
@@ -343,9 +343,9 @@ SENTENCES = {
 
 def test_english_captions_are_never_told_and_others_are(openmoji_shots_200: list[Shot]) -> None:
     names = [shot.caption for shot in openmoji_shots_200]
-    assert not_english([*names, *SENTENCES["en"]]) == 0
+    assert count_other_languages([*names, *SENTENCES["en"]]) == 0
     for language in ("de", "fr", "zh"):
-        assert not_english([*names[:60], *SENTENCES[language]]) == 3, language
+        assert count_other_languages([*names[:60], *SENTENCES[language]]) == 3, language
 
 
 # What is installed
@@ -355,10 +355,10 @@ def test_a_missing_package_is_told_with_the_way_to_it(tmp_path: Path, monkeypatc
     as_folder([KEY], tmp_path)
     monkeypatch.setattr(installing, "version", _without("faiss", installing.version))
     with pytest.raises(ModelError) as caught:
-        packages.check_packages(Options(corpus=str(tmp_path)))
+        requirements.check_packages(Options(corpus=str(tmp_path)))
     needs = "image backend 'retrieval' needs faiss-cpu; install it with: pip install 'mirsb-build[retrieval]'"
     assert str(caught.value) == needs
-    packages.check_packages(Options(corpus=str(tmp_path), embedder=None))
+    requirements.check_packages(Options(corpus=str(tmp_path), embedder=None))
 
 
 def _without(start: str, version: Callable[[str], str]) -> Callable[[str], str]:

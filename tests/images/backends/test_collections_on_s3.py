@@ -12,12 +12,14 @@ from moto.server import ThreadedMotoServer
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BadFile, ModelError
 from mirsb_build.images.backends.retrieval.backend import Retrieval
+from mirsb_build.images.backends.retrieval.collections.base import Corpus
+from mirsb_build.images.backends.retrieval.collections.opening import open_corpus
 from mirsb_build.images.backends.retrieval.options import Options
-from mirsb_build.images.context import Tools
+from mirsb_build.images.context import BackendContext
 from mirsb_build.records import ImageSpec
 from mirsb_build.store import Store
 from tests.factories import image_spec
-from tests.images.pictures import as_folder, as_parquet, openmoji_shots
+from tests.images.pictures import allot, as_folder, as_parquet, openmoji_shots
 
 COUNT = 30
 
@@ -44,9 +46,10 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.stop()
 
 
-def opened(corpus: str, taxonomy: Taxonomy) -> Retrieval:
+def opened(corpus: str, taxonomy: Taxonomy, collection: Corpus | None = None) -> Retrieval:
     nobody: Any = None
-    return Retrieval(Options(corpus=corpus, embedder=None), Tools(Store("memory://s3"), nobody, taxonomy.policy))
+    context = BackendContext(Store("memory://s3"), nobody, taxonomy.policy)
+    return Retrieval(Options(corpus=corpus, embedder=None), context, collection)
 
 
 def wanted(caption: str) -> ImageSpec:
@@ -57,7 +60,7 @@ def wanted(caption: str) -> ImageSpec:
 def test_pictures_of_a_bucket_are_found_and_read(bucket: str, place: str, taxonomy: Taxonomy) -> None:
     backend = opened(f"{bucket}/{place}", taxonomy)
     captions = [shot.caption for shot in openmoji_shots(COUNT)[:5]]
-    specs = backend.allot([wanted(caption) for caption in captions], [])
+    specs = allot(backend, [wanted(caption) for caption in captions], [])
     drawn = [backend.draw(spec) for spec in specs]
     assert [one.sources[0].title for one in drawn] == captions
     assert all(one.pixels is not None and one.pixels.size == (128, 128) for one in drawn)
@@ -68,17 +71,25 @@ def test_a_bucket_that_is_not_there_is_told(bucket: str, taxonomy: Taxonomy) -> 
         opened("s3://nowhere/folder", taxonomy)
 
 
-def test_a_picture_that_cannot_be_read_just_now_is_no_verdict(
-    bucket: str, taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    backend = opened(f"{bucket}/folder", taxonomy)
-    [spec] = backend.allot([wanted(openmoji_shots(COUNT)[0].caption)], [])
+def test_a_picture_that_cannot_be_read_just_now_is_no_verdict(bucket: str, taxonomy: Taxonomy) -> None:
+    class Flaky:
+        """A collection that can be read when `down` is not set."""
 
-    def broken(*_: object) -> bytes:
-        raise OSError("connection reset")
+        def __init__(self, corpus: Corpus) -> None:
+            self.name, self.fingerprint, self.rows = corpus.name, corpus.fingerprint, corpus.rows
+            self._corpus = corpus
+            self.down = False
 
-    with monkeypatch.context() as patch:
-        patch.setattr(backend._corpus, "read", broken)
-        with pytest.raises(ModelError, match="connection reset; run the same command again"):
-            backend.draw(spec)
+        def read(self, place: int) -> bytes:
+            if self.down:
+                raise OSError("connection reset")
+            return self._corpus.read(place)
+
+    flaky = Flaky(open_corpus(Options(corpus=f"{bucket}/folder", embedder=None)))
+    backend = opened(f"{bucket}/folder", taxonomy, flaky)
+    [spec] = allot(backend, [wanted(openmoji_shots(COUNT)[0].caption)])
+    flaky.down = True
+    with pytest.raises(ModelError, match="connection reset; run the same command again"):
+        backend.draw(spec)
+    flaky.down = False
     assert backend.draw(spec).pixels is not None

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,12 +26,11 @@ from mirsb_build.build.context import open_build
 from mirsb_build.errors import ModelError, UsageError
 from mirsb_build.history import History
 from mirsb_build.images import Images
-from mirsb_build.images.backends.diffusion import process
-from mirsb_build.images.backends.diffusion.backend import Diffusion, Job
-from mirsb_build.images.backends.diffusion.messages import Drawn, Hello, Order, Ready
+from mirsb_build.images.backends.diffusion.backend import Diffusion, StartWorker, WorkerPort
+from mirsb_build.images.backends.diffusion.messages import Answer, Hello, Order
 from mirsb_build.images.backends.diffusion.options import Options
 from mirsb_build.images.backends.diffusion.process import Worker
-from mirsb_build.images.context import Tools
+from mirsb_build.images.context import BackendContext
 from mirsb_build.images.encoding import SYNTHETIC, XMP
 from mirsb_build.images.prompting import noise_seed
 from mirsb_build.ports import RenderedImage
@@ -42,7 +41,7 @@ from mirsb_build.views import prov, story, verify
 from tests.factories import image_spec, order, run
 from tests.images.pipelines import flux, stable_diffusion, unconditional
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 STEPS = 2
 
 
@@ -66,10 +65,12 @@ def diffusion(model: Path, portal: BlockingPortal) -> Iterator[Diffusion]:
     portal.call(backend.close)
 
 
-def opened(model: Path | str, store: Store | None = None, **options: Any) -> Diffusion:
+def opened(
+    model: Path | str, store: Store | None = None, start_worker: StartWorker = Worker.start, **options: Any
+) -> Diffusion:
     chosen = Options(**({"model": str(model), "steps": STEPS, "devices": ("cpu",)} | options))
     models: Any = None  # it asks no models, and reads no captions
-    return Diffusion(chosen, Tools(store or Store("memory://"), models, models))
+    return Diffusion(chosen, BackendContext(store or Store("memory://"), models, models), start_worker)
 
 
 def spec(n: int = 1, **changes: Any) -> ImageSpec:
@@ -115,7 +116,7 @@ def test_a_picture_does_not_depend_on_its_neighbours_to_the_eye(diffusion: Diffu
 
 
 def test_pictures_that_share_the_noise_start_from_it(diffusion: Diffusion, portal: BlockingPortal) -> None:
-    shared = [spec(n, index=n, shares=("noise",), anchor="b") for n in (1, 2)]
+    shared = [spec(n, index=n, shares=("noise",), candidate="b") for n in (1, 2)]
     seeds = [one.generation.seed for one in portal.call(rendered, diffusion, shared) if one.generation]
     assert len(seeds) == 2 and len(set(seeds)) == 1
 
@@ -144,18 +145,55 @@ def test_the_stored_file_says_that_a_model_drew_it(
 # Pictures that cannot be used
 
 
-def test_an_unusable_picture_is_drawn_again_with_the_next_seed_and_then_given_up(
-    diffusion: Diffusion, portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Altered:
+    """A worker whose answers are altered on their way, and the batches that it was sent."""
+
+    def __init__(self, worker: Worker, alter: Callable[[list[Order], Answer], Answer], sent: list[list[Order]]) -> None:
+        self.ready = worker.ready
+        self._worker = worker
+        self._alter = alter
+        self._sent = sent
+        self._answered = 0
+
+    async def send(self, orders: Sequence[Order]) -> None:
+        self._sent.append(list(orders))
+        await self._worker.send(orders)
+
+    async def receive(self) -> Answer:
+        answer = await self._worker.receive()
+        self._answered += 1
+        return self._alter(self._sent[self._answered - 1], answer)
+
+    async def end(self) -> None:
+        await self._worker.end()
+
+
+def altering(alter: Callable[[list[Order], Answer], Answer], sent: list[list[Order]]) -> StartWorker:
+    async def start(hello: Hello) -> WorkerPort:
+        return Altered(await Worker.start(hello), alter, sent)
+
+    return start
+
+
+def test_an_unusable_picture_is_drawn_again_with_the_next_seed_and_then_given_up(model: Path) -> None:
     good, bad = spec(40), spec(41)
     black = {noise_seed(good), *(noise_seed(bad, attempt) for attempt in range(3))}
-    hand_over = Diffusion._hand_over
 
-    def blackened(self: Diffusion, job: Job, drawn: Drawn, by: Ready, seconds: float) -> None:
-        hand_over(self, job, replace(drawn, pixels=None, problem="black") if job.seed in black else drawn, by, seconds)
+    def blacken(orders: list[Order], answer: Answer) -> Answer:
+        drawn = (
+            replace(one, pixels=None, problem="black") if order.seed in black else one
+            for order, one in zip(orders, answer.drawn, strict=True)
+        )
+        return replace(answer, drawn=tuple(drawn))
 
-    monkeypatch.setattr(Diffusion, "_hand_over", blackened)
-    first, second = portal.call(rendered, diffusion, [good, bad])
+    async def draw() -> list[RenderedImage]:
+        backend = opened(model, start_worker=altering(blacken, []))
+        try:
+            return await rendered(backend, [good, bad])
+        finally:
+            await backend.close()
+
+    first, second = asyncio.run(draw())
     assert first.generation is not None
     assert (first.generation.seed, first.generation.rejected) == (noise_seed(good, 1), ("black",))
     assert second.pixels is None
@@ -191,9 +229,9 @@ def test_opening_the_backend_loads_no_torch(model: Path) -> None:
 import sys
 from mirsb_build.images.backends.diffusion.backend import Diffusion
 from mirsb_build.images.backends.diffusion.options import Options
-from mirsb_build.images.context import Tools
+from mirsb_build.images.context import BackendContext
 from mirsb_build.store import Store
-Diffusion(Options(model={str(model)!r}), Tools(Store("memory://"), None, None))
+Diffusion(Options(model={str(model)!r}), BackendContext(Store("memory://"), None, None))
 print("torch" in sys.modules, "diffusers" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True)
@@ -256,7 +294,7 @@ from mirsb_build.images.backends.diffusion.options import Options
 from mirsb_build.images.backends.diffusion.process import Worker
 async def main():
     worker = await Worker.start(Hello(Options(model={str(model)!r}), "cpu"))
-    print(worker._process.pid, flush=True)
+    print(worker.pid, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
 """
@@ -271,32 +309,19 @@ asyncio.run(main())
         time.sleep(0.05)
 
 
-def test_how_many_pictures_fit_is_remembered_by_the_store(
-    model: Path, memory_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    receive, take = Worker.receive, Diffusion._take
-    taken: list[int] = []
-
-    async def cramped(self: Worker) -> Any:
-        return replace(await receive(self), fits=3)
-
-    def noted(self: Diffusion, fits: dict[tuple[int, int], int]) -> list[Job]:
-        taken.append(len(batch := take(self, fits)))
-        return batch
-
-    async def draw() -> None:
-        backend = opened(model, memory_store, batch=8)
+def test_how_many_pictures_fit_is_remembered_by_the_store(model: Path, memory_store: Store) -> None:
+    async def draw(fits: int) -> list[int]:
+        sent: list[list[Order]] = []
+        start = altering(lambda _, answer: replace(answer, fits=fits), sent)
+        backend = opened(model, memory_store, start, batch=8)
         try:
             await rendered(backend, [spec(n) for n in range(7)])
         finally:
             await backend.close()
+        return [len(batch) for batch in sent]
 
-    monkeypatch.setattr(Diffusion, "_take", noted)
-    with monkeypatch.context() as first:
-        first.setattr(Worker, "receive", cramped)
-        asyncio.run(draw())
-    asyncio.run(draw())
-    assert taken == [7, 3, 3, 1]
+    assert asyncio.run(draw(fits=3)) == [7]
+    assert asyncio.run(draw(fits=8)) == [3, 3, 1]
 
 
 def test_ending_the_workers_ends_whoever_waits_for_them(model: Path) -> None:
@@ -311,15 +336,14 @@ def test_ending_the_workers_ends_whoever_waits_for_them(model: Path) -> None:
         asyncio.run(closed())
 
 
-def test_a_worker_that_leaves_much_unread_is_ended_all_the_same(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "ENOUGH", 2**10)  # the pipe pauses long before a picture is read
-
+def test_a_worker_that_leaves_much_unread_is_ended_all_the_same(model: Path) -> None:
     async def abandon() -> None:
-        worker = await Worker.start(Hello(Options(model=str(model), steps=1), "cpu"))
+        buffer = 2**10  # the pipe pauses long before a picture is read
+        worker = await Worker.start(Hello(Options(model=str(model), steps=1), "cpu"), buffer)
         await worker.send([Order("a key", n, 64, 64) for n in range(8)])
         await asyncio.sleep(3)
         await asyncio.wait_for(worker.end(), 60)
-        assert not Path(f"/proc/{worker._process.pid}").exists()
+        assert not Path(f"/proc/{worker.pid}").exists()
 
     asyncio.run(abandon())
 

@@ -33,7 +33,7 @@ def openmoji() -> OpenMoji:
 
 
 def spec(*keywords: str, **changes: Any) -> ImageSpec:
-    values: dict[str, Any] = {"layout": "plain", "index": 1, "count": 3, "anchor": "a", "width": 256, "height": 256}
+    values: dict[str, Any] = {"layout": "plain", "index": 1, "count": 3, "candidate": "a", "width": 256, "height": 256}
     values |= {"description": " and ".join(keywords) or "nothing in particular", "keywords": keywords}
     return ImageSpec.model_validate(values | changes)
 
@@ -137,7 +137,7 @@ def test_another_process_draws_the_same_pixels(openmoji: OpenMoji) -> None:
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
-        env=os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[3])},
         capture_output=True,
         text=True,
         check=True,
@@ -152,10 +152,10 @@ def test_pictures_of_a_candidate_are_told_apart_and_so_are_candidates(openmoji: 
     for layout in sorted(openmoji.layouts):
         hashes = [
             imagehash.phash(pixels_of(openmoji.draw(one)))
-            for anchor in ("a", "b")
+            for candidate in ("a", "b")
             for one in (
                 [
-                    spec(*words, layout=layout, index=i, count=4, anchor=anchor, companions=things)
+                    spec(*words, layout=layout, index=i, count=4, candidate=candidate, group_keywords=things)
                     for i, words in enumerate(things, 1)
                 ]
             )
@@ -178,10 +178,10 @@ def test_an_unknown_layout_is_named_with_the_nearest_that_exists(openmoji: OpenM
     layout=st.sampled_from(sorted(OpenMoji.layouts)),
     index=st.integers(1, 6),
     count=st.integers(1, 5),
-    anchor=st.text(max_size=5),
+    candidate=st.text(max_size=5),
     width=st.integers(1, 400),
     height=st.integers(1, 400),
-    companions=st.lists(st.lists(st.sampled_from(["key", "door", "zzqq"]), max_size=2), max_size=3),
+    group_keywords=st.lists(st.lists(st.sampled_from(["key", "door", "zzqq"]), max_size=2), max_size=3),
 )
 def test_any_spec_becomes_a_picture_of_the_size_it_asks_for(**values: Any) -> None:
     image = _SHARED.draw(ImageSpec.model_validate(values))
@@ -208,7 +208,7 @@ def test_every_drawing_that_is_used_is_cited_with_its_licence(openmoji: OpenMoji
 
 
 def test_a_piece_cites_everything_that_is_in_the_whole(openmoji: OpenMoji) -> None:
-    piece = spec("key", layout="pieces", companions=(("key",), ("camera",), ("key", "bus")))
+    piece = spec("key", layout="pieces", group_keywords=(("key",), ("camera",), ("key", "bus")))
     assert [source.title for source in openmoji.draw(piece).sources] == ["key", "camera", "bus"]
 
 

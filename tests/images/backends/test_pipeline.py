@@ -18,9 +18,10 @@ from peft import LoraConfig
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import ModelError
+from mirsb_build.images.backends.diffusion.loading import load_pipeline
 from mirsb_build.images.backends.diffusion.messages import Drawn, Order
 from mirsb_build.images.backends.diffusion.options import Options
-from mirsb_build.images.backends.diffusion.pipeline import Pipeline
+from mirsb_build.images.backends.diffusion.pipeline import Load, Pipeline
 from tests.images.pipelines import CLIP_TOKENS, T5_TOKENS, flux, stable_diffusion, unconditional
 
 SHAPE = (64, 64)
@@ -47,8 +48,8 @@ def small(folder: Path) -> Pipeline:
     return opened(folder / "small-sd")
 
 
-def opened(model: Path, **options: Any) -> Pipeline:
-    return Pipeline(Options(**({"model": str(model), "steps": 2, "devices": ("cpu",)} | options)))
+def opened(model: Path, load: Load = load_pipeline, **options: Any) -> Pipeline:
+    return Pipeline(Options(**({"model": str(model), "steps": 2, "devices": ("cpu",)} | options)), load=load)
 
 
 def orders(*seeds: int, prompt: str = "a key on a desk") -> list[Order]:
@@ -112,12 +113,12 @@ def test_a_long_prompt_loses_whole_words_at_its_end_and_says_which(folder: Path)
     for name, window in (("small-sd", CLIP_TOKENS), ("small-flux", T5_TOKENS)):
         pipeline = opened(folder / name)
         long = " ".join(f"word{n}" for n in range(100))
-        prompt, cut = pipeline.fitted(long)
+        prompt, cut = pipeline.fit_prompt(long)
         assert f"{prompt} {cut}" == long
-        tokenizer, widest = max(pipeline._windows, key=lambda one: one[1])
+        tokenizer, widest = max(pipeline.windows, key=lambda one: one[1])
         assert widest == window
         assert len(tokenizer(prompt).input_ids) <= window < len(tokenizer(f"{prompt} {cut.split()[0]}").input_ids)
-        assert pipeline.fitted("a short one") == ("a short one", "")
+        assert pipeline.fit_prompt("a short one") == ("a short one", "")
 
 
 def test_what_was_cut_goes_with_the_picture(small: Pipeline) -> None:
@@ -129,12 +130,19 @@ def test_what_was_cut_goes_with_the_picture(small: Pipeline) -> None:
 
 
 class Cramped:
-    """A pipeline on a device where only so many pictures fit at once."""
+    """A pipeline on a device where only so many pictures fit at once, and what loads it."""
 
-    def __init__(self, pipe: Any, most: int) -> None:
-        self._pipe = pipe
+    def __init__(self, most: int) -> None:
         self._most = most
+        self._pipe: Any = None
         self.asked: list[int] = []
+
+    def load(self, options: Options, device: torch.device, dtype: torch.dtype) -> tuple[Any, str]:
+        self._pipe, revision = load_pipeline(options, device, dtype)
+        return self, revision
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipe, name)
 
     def __call__(self, *, prompt: list[str], **arguments: Any) -> Any:
         self.asked.append(len(prompt))
@@ -145,43 +153,41 @@ class Cramped:
 
 @pytest.mark.parametrize(("most", "asked"), [(8, [7]), (3, [7, 3, 3, 1]), (2, [7, 3, 1, 1, 1, 1, 1, 1, 1])])
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(
-    small: Pipeline, monkeypatch: pytest.MonkeyPatch, most: int, asked: list[int]
+    small: Pipeline, folder: Path, most: int, asked: list[int]
 ) -> None:
     whole = draw(small, orders(*range(7)))
-    cramped = Cramped(small._pipe, most)
-    monkeypatch.setattr(small, "_pipe", cramped)
-    answer = small.fetch(small.start(orders(*range(7))))
+    cramped = Cramped(most)
+    pipeline = opened(folder / "small-sd", cramped.load)
+    answer = pipeline.fetch(pipeline.start(orders(*range(7))))
     assert cramped.asked == asked
     assert [d.prompt for d in answer.drawn] == [d.prompt for d in whole]
     assert answer.fits == (16 if most == 8 else max(asked[1:]) if most == 3 else 1)
     cramped.asked.clear()
-    small.start(orders(*range(2)))
+    pipeline.start(orders(*range(2)))
     assert cramped.asked in ([2], [1, 1]), "what fits is remembered"
 
 
-def test_where_not_even_one_picture_fits_the_way_out_is_told(small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(small, "_pipe", Cramped(small._pipe, 0))
+def test_where_not_even_one_picture_fits_the_way_out_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = opened(folder / "small-sd", Cramped(0).load)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 2**31))
     with pytest.raises(ModelError, match=r"not even one picture of 64x64 fits .*1\.0 of 2\.0 GiB free.*offload"):
-        small.start(orders(1, 2))
+        pipeline.start(orders(1, 2))
 
 
 # Pictures that cannot be used
 
 
-def test_black_blank_and_unsafe_pictures_are_told_from_the_others(
-    small: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_black_blank_and_unsafe_pictures_are_told_from_the_others(folder: Path) -> None:
     noise = torch.rand(3, 64, 64)
     made = torch.stack(
         [torch.zeros(3, 64, 64), torch.full((3, 64, 64), 0.5), noise, noise, torch.full_like(noise, torch.nan)]
     )
 
-    def pipe(**_: Any) -> Any:
-        return SimpleNamespace(images=made, nsfw_content_detected=[False, False, True, False, False])
+    class Prepared(Cramped):
+        def __call__(self, **_: Any) -> Any:
+            return SimpleNamespace(images=made, nsfw_content_detected=[False, False, True, False, False])
 
-    monkeypatch.setattr(small, "_pipe", pipe)
-    problems = [d.problem for d in draw(small, orders(*range(5)))]
+    problems = [d.problem for d in draw(opened(folder / "small-sd", Prepared(5).load), orders(*range(5)))]
     assert problems == ["black", "blank", "stopped by the model's safety checker", "", "black"]
 
 
@@ -209,7 +215,10 @@ def test_a_size_that_a_model_does_not_draw_is_told(small: Pipeline) -> None:
 def test_more_arguments_reach_the_pipeline(folder: Path) -> None:
     long = " ".join(f"word{n}" for n in range(40))
     short = opened(folder / "small-flux", arguments={"max_sequence_length": 80})
-    assert short.fitted(long)[1] != "" and opened(folder / "small-flux").fitted(long)[1] != short.fitted(long)[1]
+    assert (
+        short.fit_prompt(long)[1] != ""
+        and opened(folder / "small-flux").fit_prompt(long)[1] != short.fit_prompt(long)[1]
+    )
     wary = opened(folder / "small-flux", negative_prompt="a lamp", arguments={"true_cfg_scale": 4.0})
     plain = opened(folder / "small-flux")
     assert draw(wary, orders(1))[0].pixels != draw(plain, orders(1))[0].pixels

@@ -24,19 +24,29 @@ from mirsb_build.config.profiles import ImageChoice
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BadFile, ModelError, UsageError
-from mirsb_build.images import Images, Tools, open_backend
+from mirsb_build.images import BackendContext, Images, open_backend
 from mirsb_build.images.backends.retrieval import index
 from mirsb_build.images.backends.retrieval.backend import Retrieval
-from mirsb_build.images.backends.retrieval.choice import Choice
 from mirsb_build.images.backends.retrieval.options import Options
 from mirsb_build.images.backends.retrieval.ranking import Lexical, Ranking
+from mirsb_build.images.backends.retrieval.usage import PictureUsage
 from mirsb_build.images.encoding import XMP
-from mirsb_build.ports import Allots, RenderedImage
+from mirsb_build.ports import RenderedImage
 from mirsb_build.records import Image, ImageSpec
 from mirsb_build.similarity import embedder as embedding
 from mirsb_build.store import Store
 from tests.factories import Scripted, image_spec, models
-from tests.images.pictures import Shot, as_folder, as_parquet, openmoji_shots, phone_jpeg, plain_shot, png, write_table
+from tests.images.pictures import (
+    Shot,
+    allot,
+    as_folder,
+    as_parquet,
+    openmoji_shots,
+    phone_jpeg,
+    plain_shot,
+    png,
+    write_table,
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,29 +61,29 @@ def collection(shots: list[Shot], tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="module")
-def tools(taxonomy: Taxonomy, prompts: Prompts, tmp_path_factory: pytest.TempPathFactory) -> Tools:
+def context(taxonomy: Taxonomy, prompts: Prompts, tmp_path_factory: pytest.TempPathFactory) -> BackendContext:
     store = Store(str(tmp_path_factory.mktemp("store")))
-    return Tools(store, models(Scripted(), store, prompts, taxonomy.policy), taxonomy.policy)
+    return BackendContext(store, models(Scripted(), store, prompts, taxonomy.policy), taxonomy.policy)
 
 
 @pytest.fixture(scope="module")
-def retrieval(collection: Path, tools: Tools) -> Iterator[Retrieval]:
-    yield opened(collection, tools)
+def retrieval(collection: Path, context: BackendContext) -> Iterator[Retrieval]:
+    yield opened(collection, context)
 
 
-def opened(corpus: Path | str, tools: Tools, **options: Any) -> Retrieval:
-    backend = open_backend(ImageChoice(backend="retrieval", options={"corpus": str(corpus), **options}), tools)
-    assert isinstance(backend, Retrieval) and isinstance(backend, Allots)
+def opened(corpus: Path | str, context: BackendContext, **options: Any) -> Retrieval:
+    backend = open_backend(ImageChoice(backend="retrieval", options={"corpus": str(corpus), **options}), context)
+    assert isinstance(backend, Retrieval) and backend.has_stock
     return backend
 
 
-def wanted(*keywords: str, anchor: str = "a", description: str = "", **changes: Any) -> ImageSpec:
+def wanted(*keywords: str, candidate: str = "a", description: str = "", **changes: Any) -> ImageSpec:
     said = description or f"A picture of {' and '.join(keywords)}."
-    return image_spec(keywords=keywords, description=said, anchor=anchor, **changes)
+    return image_spec(keywords=keywords, description=said, candidate=candidate, **changes)
 
 
 def sources(backend: Retrieval, *specs: ImageSpec, used: tuple[str, ...] = ()) -> list[str]:
-    return [spec.source for spec in backend.allot(specs, used)]
+    return backend.allot(specs, used)
 
 
 def rendered(backend: Retrieval, *specs: ImageSpec) -> list[RenderedImage]:
@@ -109,32 +119,34 @@ def test_a_picture_is_found_by_word_and_by_meaning(
     assert {s.file_name: s.caption for s in shots}[source] == caption
 
 
-def test_words_alone_miss_what_only_the_meaning_finds(collection: Path, tools: Tools, retrieval: Retrieval) -> None:
-    words = opened(collection, tools, embedder=None)
+def test_words_alone_miss_what_only_the_meaning_finds(
+    collection: Path, context: BackendContext, retrieval: Retrieval
+) -> None:
+    words = opened(collection, context, embedder=None)
     feline, key = wanted("feline"), wanted("key")
     assert sources(words, feline) == [""] and sources(words, key) == ["1F511.png"]
     assert sources(retrieval, feline) != [""]
 
 
 def test_nothing_is_taken_for_what_the_collection_has_not(retrieval: Retrieval, collection: Path) -> None:
-    [spec] = retrieval.allot([wanted("zxqv", description="zxqv")], [])
+    [spec] = allot(retrieval, [wanted("zxqv", description="zxqv")], [])
     assert spec.source == ""
     [none] = rendered(retrieval, spec)
     assert none.pixels is None and none.problem == f"nothing in corpus {collection.name} fits 'zxqv'"
 
 
-def test_all_words_of_a_keyword_count_before_one_of_them(tmp_path: Path, tools: Tools) -> None:
-    words = opened(small(tmp_path, "a red door", "a red kite", "a kite"), tools, embedder=None)
-    assert sources(words, *[wanted("red kite", anchor=str(n)) for n in range(3)]) == ["1.png"] * 3
-    assert sources(words, wanted("red lamp", anchor="x")) == ["0.png"], "one word is better than nothing"
+def test_all_words_of_a_keyword_count_before_one_of_them(tmp_path: Path, context: BackendContext) -> None:
+    words = opened(small(tmp_path, "a red door", "a red kite", "a kite"), context, embedder=None)
+    assert sources(words, *[wanted("red kite", candidate=str(n)) for n in range(3)]) == ["1.png"] * 3
+    assert sources(words, wanted("red lamp", candidate="x")) == ["0.png"], "one word is better than nothing"
 
 
 def test_captions_in_other_languages_are_told_and_found_by_their_words(
-    tmp_path: Path, tools: Tools, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, context: BackendContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     german = ("Ein Hund schläft auf einem Teppich.", "Zwei Stühle stehen am Fenster.", "Blick auf den Marktplatz")
     folder = small(tmp_path, *german, "一只狗睡在地毯上", "A lamp in a window.")
-    backend = opened(folder, tools)
+    backend = opened(folder, context)
     with caplog.at_level(logging.INFO, "mirsb"):
         assert sources(backend, wanted("Teppich"), wanted("地毯")) == ["0.png", "3.png"]
     [line] = [r.getMessage() for r in caplog.records if "English" in r.getMessage()]
@@ -147,16 +159,16 @@ def test_captions_in_other_languages_are_told_and_found_by_their_words(
 # How it is spread
 
 
-def test_specs_with_one_keyword_take_all_that_fits_evenly(tmp_path: Path, tools: Tools) -> None:
+def test_specs_with_one_keyword_take_all_that_fits_evenly(tmp_path: Path, context: BackendContext) -> None:
     captions = [f"a kite over {place}" for place in "sea hill town lake park field farm road wood moor".split()]
-    backend = opened(small(tmp_path, *captions, "a lamp", "a door"), tools, embedder=None)
-    taken = sources(backend, *[wanted("kite", anchor=str(n), description=f"Kite {n}.") for n in range(200)])
+    backend = opened(small(tmp_path, *captions, "a lamp", "a door"), context, embedder=None)
+    taken = sources(backend, *[wanted("kite", candidate=str(n), description=f"Kite {n}.") for n in range(200)])
     assert Counter(taken) == {f"{n}.png": 20 for n in range(10)}
 
 
-def test_no_candidate_has_a_picture_twice_while_another_fits(tmp_path: Path, tools: Tools) -> None:
-    backend = opened(small(tmp_path, "a kite", "kites"), tools, embedder=None)
-    taken = sources(backend, *[wanted("kite", anchor=anchor, index=n) for anchor in "abc" for n in (1, 2)])
+def test_no_candidate_has_a_picture_twice_while_another_fits(tmp_path: Path, context: BackendContext) -> None:
+    backend = opened(small(tmp_path, "a kite", "kites"), context, embedder=None)
+    taken = sources(backend, *[wanted("kite", candidate=candidate, index=n) for candidate in "abc" for n in (1, 2)])
     assert all(set(taken[n : n + 2]) == {"0.png", "1.png"} for n in (0, 2, 4))
     assert Counter(sources(backend, *[wanted("kite", index=n) for n in (1, 2, 3)])) in (
         {"0.png": 2, "1.png": 1},
@@ -164,16 +176,16 @@ def test_no_candidate_has_a_picture_twice_while_another_fits(tmp_path: Path, too
     )
 
 
-def test_pictures_that_are_used_already_come_last(tmp_path: Path, tools: Tools) -> None:
-    backend = opened(small(tmp_path, "a kite", "a kite", "a kite"), tools, embedder=None)
-    specs = [wanted("kite", anchor=a) for a in "abc"]
+def test_pictures_that_are_used_already_come_last(tmp_path: Path, context: BackendContext) -> None:
+    backend = opened(small(tmp_path, "a kite", "a kite", "a kite"), context, embedder=None)
+    specs = [wanted("kite", candidate=a) for a in "abc"]
     assert sources(backend, *specs, used=("0.png", "of another build")) == ["1.png", "2.png", "0.png"]
 
 
-def test_the_same_file_twice_is_one_picture(tmp_path: Path, tools: Tools) -> None:
+def test_the_same_file_twice_is_one_picture(tmp_path: Path, context: BackendContext) -> None:
     one = plain_shot("a.png", "a kite")
     other = plain_shot("c.png", "a kite", (0, 0, 9))
-    backend = opened(as_folder([one, Shot("b.png", one.data, "a kite"), other], tmp_path), tools, embedder=None)
+    backend = opened(as_folder([one, Shot("b.png", one.data, "a kite"), other], tmp_path), context, embedder=None)
     assert sources(backend, wanted("kite"), wanted("kite", index=2)) == ["a.png", "c.png"]
     assert sources(backend, wanted("kite"), used=("b.png",)) == ["c.png"]
 
@@ -191,13 +203,13 @@ def test_every_spec_gets_a_picture_that_fits_and_none_twice_while_others_are_fre
 ) -> None:
     ranking = Ranking(Lexical([" and ".join(caption) for caption in captions]), None)
     taken = {place for place in used if place < len(captions)}
-    choice = Choice([str(n) for n in range(len(captions))], taken)
+    usage = PictureUsage([str(n) for n in range(len(captions))], taken)
     had: dict[str, list[int]] = {}
-    asked = [wanted(thing, anchor=anchor) for thing, anchor in specs]
-    for (thing, anchor), fits in zip(specs, ranking.fitting(asked, None), strict=True):
-        place = choice.take(anchor, fits)
+    asked = [wanted(thing, candidate=candidate) for thing, candidate in specs]
+    for (thing, candidate), fits in zip(specs, ranking.fitting(asked, None), strict=True):
+        place = usage.take(candidate, fits)
         fitting = {n for n, caption in enumerate(captions) if thing in caption}
-        own = had.setdefault(anchor, [])
+        own = had.setdefault(candidate, [])
         if place is None:
             assert not fitting
             continue
@@ -213,70 +225,72 @@ def test_every_spec_gets_a_picture_that_fits_and_none_twice_while_others_are_fre
 
 
 def test_another_process_chooses_the_same_and_finds_all_in_the_store(
-    collection: Path, retrieval: Retrieval, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    collection: Path, retrieval: Retrieval, context: BackendContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    specs = [wanted(k, anchor=str(n % 7)) for n, k in enumerate(["feline", "key", "writing", "vehicle", "food"] * 4)]
+    specs = [wanted(k, candidate=str(n % 7)) for n, k in enumerate(["feline", "key", "writing", "vehicle", "food"] * 4)]
     here = sources(retrieval, *specs)
     code = (
         "import json, sys; from mirsb_build.images import *; from mirsb_build.config.profiles import ImageChoice;"
         "from mirsb_build.records import ImageSpec; from mirsb_build.store import Store;"
         "from mirsb_build.config.taxonomy import load_taxonomy; asked = json.load(sys.stdin);"
         "choice = ImageChoice(backend='retrieval', options={'corpus': asked['corpus']});"
-        "backend = open_backend(choice, Tools(Store('memory://x'), None, load_taxonomy().policy));"
+        "backend = open_backend(choice, BackendContext(Store('memory://x'), None, load_taxonomy().policy));"
         "heavy = {'torch', 'faiss', 'sentence_transformers', 'datasets'} & set(sys.modules);"
-        "specs = backend.allot([ImageSpec.model_validate(s) for s in asked['specs']], []);"
-        "print(json.dumps([sorted(heavy), backend.identity, [s.source for s in specs]]))"
+        "sources = backend.allot([ImageSpec.model_validate(s) for s in asked['specs']], []);"
+        "print(json.dumps([sorted(heavy), backend.identity, sources]))"
     )
     asked = json.dumps({"corpus": str(collection), "specs": [s.model_dump(mode="json") for s in specs]})
     run = subprocess.run([sys.executable, "-c", code], input=asked, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1]) == [[], retrieval.identity, here]
 
-    monkeypatch.setattr(index, "check", lambda *_: pytest.fail("looked at the pictures again"))
+    monkeypatch.setattr(index, "screen_pictures", lambda *_: pytest.fail("looked at the pictures again"))
     monkeypatch.setattr(embedding.Embedder, "embed", lambda *_: pytest.fail("embedded again"))
-    again = opened(collection, tools)
+    again = opened(collection, context)
     assert sources(again, *specs) == here
 
 
 def test_only_new_specs_are_embedded_once_the_collection_is_known(
-    collection: Path, retrieval: Retrieval, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    collection: Path, retrieval: Retrieval, context: BackendContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources(retrieval, wanted("key"))
     texts: list[int] = []
     embed = embedding.Embedder.embed
     monkeypatch.setattr(embedding.Embedder, "embed", lambda self, said: (texts.append(len(said)), embed(self, said))[1])
-    sources(opened(collection, tools), wanted("rocket", description="Up it goes."))
+    sources(opened(collection, context), wanted("rocket", description="Up it goes."))
     assert max(texts) == len(embedding.UNRELATED)
 
 
-def test_a_damaged_index_is_made_again(tmp_path: Path, tools: Tools) -> None:
+def test_a_damaged_index_is_made_again(tmp_path: Path, context: BackendContext) -> None:
     folder = small(tmp_path, "a kite", "a lamp")
-    sources(opened(folder, tools, embedder=None), wanted("kite"))
-    newest = max(Path(tools.store.url).rglob("pictures.json"), key=lambda p: p.stat().st_mtime_ns)
+    sources(opened(folder, context, embedder=None), wanted("kite"))
+    newest = max(Path(context.store.url).rglob("pictures.json"), key=lambda p: p.stat().st_mtime_ns)
     newest.write_bytes(newest.read_bytes()[:-9])
-    assert sources(opened(folder, tools, embedder=None), wanted("lamp")) == ["1.png"]
+    assert sources(opened(folder, context, embedder=None), wanted("lamp")) == ["1.png"]
 
 
-def test_the_identity_changes_with_the_pictures_and_the_options(tmp_path: Path, tools: Tools) -> None:
+def test_the_identity_changes_with_the_pictures_and_the_options(tmp_path: Path, context: BackendContext) -> None:
     folder = small(tmp_path, "a kite", "a lamp")
     options: list[dict[str, Any]] = [{}, {"fit": "pad"}, {"embedder": None}, {"most_pixels": 10_000}]
-    known = {opened(folder, tools, **o).identity for o in options}
+    known = {opened(folder, context, **o).identity for o in options}
     (folder / "0.png").write_bytes(plain_shot("0.png", "").data)
-    assert len(known | {opened(folder, tools).identity}) == 5
+    assert len(known | {opened(folder, context).identity}) == 5
     assert all(identity.startswith("retrieval-1/") for identity in known)
 
 
 # What is stored
 
 
-def test_a_stored_picture_is_upright_bears_its_licence_and_nothing_of_the_phone(tmp_path: Path, tools: Tools) -> None:
+def test_a_stored_picture_is_upright_bears_its_licence_and_nothing_of_the_phone(
+    tmp_path: Path, context: BackendContext
+) -> None:
     upright = PillowImage.new("RGB", (160, 160), (250, 250, 250))
     upright.paste((200, 0, 0), (0, 0, 160, 80))
     shot = Shot("roof.jpg", phone_jpeg(upright), "A red roof.", "CC BY 4.0", "Ada Example", "https://a.example/roof")
     assert PillowImage.open(io.BytesIO(shot.data)).getexif().get_ifd(0x8825)
-    backend = opened(as_folder([shot], tmp_path), tools)
-    images = Images(backend, tools.store)
-    [spec] = images.allot([wanted("roof")], [])
+    backend = opened(as_folder([shot], tmp_path), context)
+    images = Images(backend, context.store)
+    [spec] = allot(images, [wanted("roof")], [])
     [made] = asyncio.run(images.render([spec]))
     assert isinstance(made.result, Image)
     stored = PillowImage.open(io.BytesIO(images.read(made.result)))
@@ -290,18 +304,20 @@ def test_a_stored_picture_is_upright_bears_its_licence_and_nothing_of_the_phone(
     assert (source.title, source.file, source.licence) == ("A red roof.", "roof.jpg", "CC BY 4.0")
 
 
-def test_pictures_of_parquet_files_come_in_any_order_of_specs(shots: list[Shot], tmp_path: Path, tools: Tools) -> None:
-    backend = opened(f"{as_parquet(shots, tmp_path)}/*.parquet", tools, embedder=None)
-    specs = backend.allot([wanted("rocket"), wanted("zxqv"), wanted("key", index=2), wanted("pen", index=3)], [])
+def test_pictures_of_parquet_files_come_in_any_order_of_specs(
+    shots: list[Shot], tmp_path: Path, context: BackendContext
+) -> None:
+    backend = opened(f"{as_parquet(shots, tmp_path)}/*.parquet", context, embedder=None)
+    specs = allot(backend, [wanted("rocket"), wanted("zxqv"), wanted("key", index=2), wanted("pen", index=3)], [])
     done = {one.spec.id: one for one in rendered(backend, *specs)}
     assert [bool(done[spec.id].pixels) for spec in specs] == [True, False, True, True]
     assert [done[spec.id].sources[0].title for spec in specs if spec.source][:2] == ["rocket", "key"]
 
 
-def test_a_picture_that_broke_or_went_since_then_is_told(tmp_path: Path, tools: Tools) -> None:
+def test_a_picture_that_broke_or_went_since_then_is_told(tmp_path: Path, context: BackendContext) -> None:
     folder = small(tmp_path, "a kite", "a lamp", "a door")
-    backend = opened(folder, tools, embedder=None)
-    kite, lamp = backend.allot([wanted("kite"), wanted("lamp")], [])
+    backend = opened(folder, context, embedder=None)
+    kite, lamp = allot(backend, [wanted("kite"), wanted("lamp")], [])
     (folder / "0.png").write_bytes(b"no picture")
     (folder / "1.png").unlink()
     gone = image_spec(source="gone.png")
@@ -312,13 +328,13 @@ def test_a_picture_that_broke_or_went_since_then_is_told(tmp_path: Path, tools: 
     assert said["gone.png"] == f"corpus {folder.name} has no picture gone.png that may be used"
 
 
-def test_opening_tells_what_is_wrong_with_options_and_collection(tmp_path: Path, tools: Tools) -> None:
+def test_opening_tells_what_is_wrong_with_options_and_collection(tmp_path: Path, context: BackendContext) -> None:
     with pytest.raises(UsageError, match="image backend 'retrieval': unknown key 'corpsu'; did you mean 'corpus'"):
-        open_backend(ImageChoice(backend="retrieval", options={"corpsu": "x"}), tools)
+        open_backend(ImageChoice(backend="retrieval", options={"corpsu": "x"}), context)
     with pytest.raises(BadFile, match="is not there or empty"):
-        opened(tmp_path / "none", tools)
+        opened(tmp_path / "none", context)
     as_folder([Shot("a.png", png(PillowImage.new("L", (80, 80))), "grey")], tmp_path)
     write_table([{"file_name": "a.png", "caption": "grey"}], tmp_path)
     with pytest.raises(BadFile, match="has no column 'licence'"):
-        opened(tmp_path, tools)
+        opened(tmp_path, context)
     assert Options(corpus="x").embedder == "all-MiniLM-L6-v2"

@@ -1,4 +1,4 @@
-"""Models that lie in a folder: told from names on a Hub, and known by what is in them."""
+"""Models that lie in a folder: how they differ from names on a Hub, and what identifies them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def check_model(model: str, revision: str | None) -> None:
         raise ModelError(f"images.options.revision: {model} is a folder, and only names on a Hub have revisions")
 
 
-def known_as(model: str, revision: str | None = None) -> str:
-    """A model as records and cache keys call it: a Hub's name at its revision, or a folder's at its contents' hash."""
+def model_identity(model: str, revision: str | None = None) -> str:
+    """Name a model as records and cache keys do: a Hub's name at its revision, or a folder's at its contents' hash."""
     if is_folder(model):
         return f"{Path(model).name}@{folder_hash(Path(model)) if Path(model).is_dir() else 'missing'}"
     return f"{model}@{revision}" if revision else model

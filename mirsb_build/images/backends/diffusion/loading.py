@@ -1,4 +1,4 @@
-"""Loading a diffusers pipeline, and what its errors mean for the user."""
+"""A diffusers pipeline loaded, and its errors in words for the user."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportPrivateImportUsage=false
 # pyright: reportUnknownParameterType=false
@@ -23,10 +23,10 @@ from mirsb_build.images.backends.diffusion.options import Adapter, Options, Quan
 from mirsb_build.runtime.model_files import folder_hash
 
 
-def load(options: Options, device: torch.device, dtype: torch.dtype) -> tuple[Any, str]:
-    """The pipeline on its device, and the revision of its model; raises ModelError."""
-    _be_quiet()
-    folder = _found(options)
+def load_pipeline(options: Options, device: torch.device, dtype: torch.dtype) -> tuple[Any, str]:
+    """Load the pipeline onto its device; return it and the revision of its model. Raises ModelError."""
+    _silence_libraries()
+    folder = _fetch_model(options)
     revision = folder_hash(folder) if is_folder(options.model) else folder.name
     extra: dict[str, Any] = {"variant": options.variant} if options.variant else {}
     if options.quantisation:
@@ -38,7 +38,7 @@ def load(options: Options, device: torch.device, dtype: torch.dtype) -> tuple[An
         pipe.set_progress_bar_config(disable=True)
         if options.scheduler:
             pipe.scheduler = _scheduler(options.scheduler).from_config(pipe.scheduler.config)
-        _lay_over(pipe, options.adapters)
+        _load_adapters(pipe, options.adapters)
         if options.offload and device.type == "cuda":
             pipe.enable_model_cpu_offload(device=device)
         else:
@@ -57,8 +57,8 @@ def load(options: Options, device: torch.device, dtype: torch.dtype) -> tuple[An
     return pipe, revision
 
 
-def check_there(device: torch.device) -> torch.device:
-    """The GPU, if torch can see it; raises ModelError."""
+def check_device(device: torch.device) -> torch.device:
+    """Return the GPU if torch can see it; raises ModelError."""
     seen = torch.cuda.device_count()
     if (device.index or 0) >= seen:
         raise ModelError(
@@ -68,8 +68,8 @@ def check_there(device: torch.device) -> torch.device:
     return device
 
 
-def _found(options: Options) -> Path:
-    """The folder of the model, fetched from the Hub where it is not here yet."""
+def _fetch_model(options: Options) -> Path:
+    """Return the folder of the model, fetched from the Hub where it is not here yet."""
     model = options.model
     if is_folder(model):
         return Path(model)
@@ -94,7 +94,7 @@ def _cannot_fetch(options: Options, error: Exception) -> str:
     at = f" at revision {revision!r}" if revision else ""
     fetch = f"hf download {model}" + (f" --revision {revision}" if revision else "")
     return (
-        f"{model}{at} is not on this disk and cannot be fetched ({_last_words(causes[-1])}); `{fetch}` where there is "
+        f"{model}{at} is not on this disk and cannot be fetched ({_summary(causes[-1])}); `{fetch}` where there is "
         "a network, or give a folder"
     )
 
@@ -105,7 +105,7 @@ def _cannot_load(options: Options, folder: Path, error: Exception) -> str:
             "_class_name", "something else"
         )
         return f"{options.model} is a {kind}, which makes no pictures from text alone; name a text-to-image model"
-    return f"{options.model} cannot be loaded: {type(error).__name__}: {_last_words(error)}"
+    return f"{options.model} cannot be loaded: {type(error).__name__}: {_summary(error)}"
 
 
 def _scheduler(name: str) -> Any:
@@ -118,7 +118,7 @@ def _scheduler(name: str) -> Any:
     return found
 
 
-def _lay_over(pipe: Any, adapters: tuple[Adapter, ...]) -> None:
+def _load_adapters(pipe: Any, adapters: tuple[Adapter, ...]) -> None:
     if not adapters:
         return
     if not hasattr(pipe, "load_lora_weights"):
@@ -129,7 +129,7 @@ def _lay_over(pipe: Any, adapters: tuple[Adapter, ...]) -> None:
                 adapter.model, weight_name=adapter.file, adapter_name=f"adapter-{number}", revision=adapter.revision
             )
         except Exception as error:  # not there, or not for this model: the library's own words say which
-            raise ModelError(f"adapter {adapter.model} cannot be laid over the model: {_last_words(error)}") from error
+            raise ModelError(f"adapter {adapter.model} cannot be laid over the model: {_summary(error)}") from error
     pipe.set_adapters([f"adapter-{n}" for n in range(len(adapters))], [adapter.weight for adapter in adapters])
 
 
@@ -141,7 +141,7 @@ def _quantisation(wanted: Quantisation) -> Any:
             components_to_quantize=list(wanted.components),
         )
     except Exception as error:
-        raise ModelError(f"images.options.quantisation: {_last_words(error)}") from error
+        raise ModelError(f"images.options.quantisation: {_summary(error)}") from error
 
 
 def _compile(pipe: Any) -> None:
@@ -152,8 +152,8 @@ def _compile(pipe: Any) -> None:
         denoiser.compile()
 
 
-def _be_quiet() -> None:
-    """No bars and no advice of the libraries: what goes wrong is told in our own words."""
+def _silence_libraries() -> None:
+    """No bars and no advice of the libraries: errors are put in our own words."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     for library in (diffusers_logging, transformers_logging):
         library.set_verbosity_error()
@@ -161,5 +161,5 @@ def _be_quiet() -> None:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
-def _last_words(error: BaseException) -> str:
+def _summary(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""What the backend and its worker processes tell each other: frames of pickled messages, each after its length."""
+"""The messages between the backend and its worker processes: frames of pickled messages, each after its length."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Drawn:
-    """What came of an order; `pixels` are RGB bytes, row by row, None where they cannot be used."""
+    """The picture of an order; `pixels` are RGB bytes, row by row, None where they cannot be used."""
 
     pixels: bytes | None
     prompt: str
@@ -61,7 +61,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a batch, order by order."""
+    """The pictures of a batch, order by order."""
 
     drawn: tuple[Drawn, ...]
     seconds: float
@@ -77,22 +77,22 @@ class Failed:
     reason: str
 
 
-def frame(message: object) -> bytes:
-    """A message as it goes through the pipe."""
+def encode_frame(message: object) -> bytes:
+    """Encode a message as it goes through the pipe: its length, then itself."""
     data = pickle.dumps(message, protocol=5)
     return LENGTH.pack(len(data)) + data
 
 
-def unframed(body: bytes) -> Any:
-    """A message without its length."""
+def decode_frame(body: bytes) -> Any:
+    """Decode a message that was read without its length."""
     return pickle.loads(body)
 
 
 def read_frame(pipe: BinaryIO) -> Any:
-    """The next message; None when the other side is gone."""
+    """Read the next message; None when the other side is gone."""
     head = pipe.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
     (length,) = LENGTH.unpack(head)
     data = pipe.read(length)
-    return unframed(data) if len(data) == length else None
+    return decode_frame(data) if len(data) == length else None

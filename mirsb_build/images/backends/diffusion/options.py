@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from mirsb_build.images.backends.diffusion.folders import known_as
+from mirsb_build.images.backends.diffusion.folders import model_identity
 from mirsb_build.images.prompting import STYLES
 from mirsb_build.records import Record
 
@@ -86,5 +86,5 @@ class Options(Record):
     def drawing(self) -> dict[str, Any]:
         """What the pixels depend on, beside the model itself."""
         how_fast_not_what = {"model", "revision", "retries", "devices", "batch", "offload", "compile"}
-        adapters = [[known_as(a.model, a.revision), a.file, a.weight] for a in self.adapters]
+        adapters = [[model_identity(a.model, a.revision), a.file, a.weight] for a in self.adapters]
         return self.model_dump(mode="json", exclude=how_fast_not_what) | {"adapters": adapters}

@@ -1,4 +1,4 @@
-"""A diffusers pipeline on one device: loaded once, drawing batches that fit, telling pictures that cannot be used."""
+"""A diffusers pipeline on one device: loaded once, it draws batches that fit and says which pictures show nothing."""
 
 # torch, diffusers and transformers are untyped in most of what is used here:
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportPrivateImportUsage=false
@@ -10,7 +10,7 @@ import inspect
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -19,17 +19,20 @@ import numpy as np
 import torch
 
 from mirsb_build.errors import ModelError
-from mirsb_build.images.backends.diffusion.folders import known_as
-from mirsb_build.images.backends.diffusion.loading import check_there, load
+from mirsb_build.images.backends.diffusion.folders import model_identity
+from mirsb_build.images.backends.diffusion.loading import check_device, load_pipeline
 from mirsb_build.images.backends.diffusion.messages import Answer, Drawn, Order, Ready
 from mirsb_build.images.backends.diffusion.options import Options
-from mirsb_build.images.blank import unusable
+from mirsb_build.images.blank import why_blank
 from mirsb_build.records import canonical_json
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft")
 TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3", "tokenizer_4")
 NO_WINDOW = 100_000
 """Tokenizers without a limit state a length beyond this."""
+
+Load = Callable[[Options, torch.device, torch.dtype], tuple[Any, str]]
+"""Loads a pipeline of diffusers onto its device; returns it and the revision of its model."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,12 @@ class Batch:
 class Pipeline:
     """One model on one device. `start` queues a batch on the device, `fetch`, in another thread, waits for it."""
 
-    def __init__(self, options: Options, device: str = "") -> None:
-        """Load the model; raises ModelError in words for the user where that cannot be."""
+    def __init__(self, options: Options, device: str = "", load: Load = load_pipeline) -> None:
+        """Load the model with `load`; raises ModelError in words for the user where that cannot be."""
         self._options = options
         self._device = torch.device(device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
         if self._device.type == "cuda":  # streams, events and libraries that name no device mean the current one
-            torch.cuda.set_device(check_there(self._device))
+            torch.cuda.set_device(check_device(self._device))
         dtype = _dtype(options, self._device)
         self._pipe, revision = load(options, self._device, dtype)
         self._fits: dict[tuple[int, int], int] = {}
@@ -71,9 +74,10 @@ class Pipeline:
         self._fetched = 0.0
         """When the last batch was over, by the monotonic clock."""
         self._wanted = _arguments(self._pipe, options)
-        self._windows = _windows(self._pipe, self._wanted)
+        self.windows = _windows(self._pipe, self._wanted)
+        """The tokenizers, each with the tokens that its encoder is given."""
         self.ready = Ready(
-            pipeline=_described(self._pipe, options),
+            pipeline=_describe(self._pipe, options),
             revision=revision,
             scheduler=type(self._pipe.scheduler).__name__,
             guidance=_guidance(self._pipe, self._wanted),
@@ -91,7 +95,7 @@ class Pipeline:
         waiting = list(orders)
         while waiting:
             size = min(len(waiting), self._fits.get(shape, len(waiting)))
-            part = self._tried(waiting[:size])
+            part = self._try_to_draw(waiting[:size])
             if part is not None:
                 parts.append(part)
                 del waiting[:size]
@@ -110,24 +114,24 @@ class Pipeline:
         seconds, self._fetched = now - max(batch.began, self._fetched), now
         return Answer(tuple(drawn), seconds, batch.fits)
 
-    def _tried(self, orders: Sequence[Order]) -> Part | None:
-        """The pictures of some orders; None where they do not fit into memory."""
+    def _try_to_draw(self, orders: Sequence[Order]) -> Part | None:
+        """Draw some orders; None where they do not fit into memory."""
         try:
             return self._draw(orders)
         except RuntimeError as error:
-            if not _no_memory(error):
+            if not _is_out_of_memory(error):
                 raise
             return None
         except ValueError as error:  # a size or an argument that the pipeline does not take
-            said = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:200]
             size = f"{orders[0].width}x{orders[0].height}"
             raise ModelError(
-                f"{self._options.model} draws no {size} as asked: {said}; change images.width, images.height or "
+                f"{self._options.model} draws no {size} as asked: {reason}; change images.width, images.height or "
                 "images.options"
             ) from error
 
     def _draw(self, orders: Sequence[Order]) -> Part:
-        prompts = tuple(self.fitted(order.prompt) for order in orders)
+        prompts = tuple(self.fit_prompt(order.prompt) for order in orders)
         # Noise from the CPU's generator is the same on every device.
         generators = [torch.Generator("cpu").manual_seed(order.seed) for order in orders]
         arguments: dict[str, Any] = dict(self._wanted)
@@ -144,7 +148,7 @@ class Pipeline:
                 **arguments,
             )
             bytes_there = (output.images.float().nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
-            pixels, copied = _on_its_way(bytes_there.permute(0, 2, 3, 1).contiguous())
+            pixels, copied = _copy_to_host(bytes_there.permute(0, 2, 3, 1).contiguous())
         unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(orders)
         return Part(prompts, pixels, copied, tuple(map(bool, unsafe)))
 
@@ -153,17 +157,17 @@ class Pipeline:
             part.copied.synchronize()
         drawn: list[Drawn] = []
         for (prompt, cut), pixels, unsafe in zip(part.prompts, part.pixels.numpy(), part.unsafe, strict=True):
-            problem = "stopped by the model's safety checker" if unsafe else unusable(pixels)
+            problem = "stopped by the model's safety checker" if unsafe else why_blank(pixels)
             height, width = pixels.shape[:2]
             data = None if problem else np.ascontiguousarray(pixels).tobytes()
             drawn.append(Drawn(data, prompt, cut, problem, width, height))
         return drawn
 
-    def fitted(self, prompt: str) -> tuple[str, str]:
-        """The prompt as far as the widest text encoder reads it, in whole words, and the rest."""
-        if any(_fits(tokenizer, window, prompt) for tokenizer, window in self._windows) or not self._windows:
+    def fit_prompt(self, prompt: str) -> tuple[str, str]:
+        """Cut the prompt to what the widest text encoder reads, in whole words; return that and the rest."""
+        if any(_fits(tokenizer, window, prompt) for tokenizer, window in self.windows) or not self.windows:
             return prompt, ""
-        tokenizer, window = max(self._windows, key=lambda one: one[1])
+        tokenizer, window = max(self.windows, key=lambda one: one[1])
         words = prompt.split()
         low, high = 0, len(words)
         while low < high:  # tokens grow with words, so the longest beginning that fits is found by halving
@@ -180,8 +184,8 @@ class Pipeline:
         )
 
 
-def _on_its_way(pixels: torch.Tensor) -> tuple[torch.Tensor, Any]:
-    """The pixels on the CPU, and the event that is over when they have arrived."""
+def _copy_to_host(pixels: torch.Tensor) -> tuple[torch.Tensor, Any]:
+    """Begin to copy the pixels to the CPU; return them and the event that is over when they have arrived."""
     if pixels.device.type != "cuda":
         return pixels.cpu(), None
     here = torch.empty(pixels.shape, dtype=pixels.dtype, pin_memory=True)
@@ -191,7 +195,7 @@ def _on_its_way(pixels: torch.Tensor) -> tuple[torch.Tensor, Any]:
     return here, copied
 
 
-def _no_memory(error: RuntimeError) -> bool:
+def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a device ran out of memory; libraries below torch say so in a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError) or "ALLOC_FAILED" in str(error)
 
@@ -247,9 +251,9 @@ def _dtype(options: Options, device: torch.device) -> torch.dtype:
     return getattr(torch, options.dtype)
 
 
-def _described(pipe: Any, options: Options) -> str:
+def _describe(pipe: Any, options: Options) -> str:
     """The pipeline's class and what was laid over it."""
-    extras = [f"{known_as(a.model, a.revision)} x {a.weight:g}" for a in options.adapters]
+    extras = [f"{model_identity(a.model, a.revision)} x {a.weight:g}" for a in options.adapters]
     if bits := options.quantisation:
         extras.append(f"{bits.backend} {canonical_json(bits.options)} of {', '.join(bits.components)}")
     return " + ".join([type(pipe).__name__, *extras])
@@ -284,5 +288,5 @@ def _driver() -> str:
     if found is None:
         return "unknown"
     command = [found, "--query-gpu=driver_version", "--format=csv,noheader"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout.split()
-    return said[0] if said else "unknown"
+    printed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout.split()
+    return printed[0] if printed else "unknown"

@@ -12,7 +12,7 @@ import threading
 from typing import BinaryIO
 
 from mirsb_build.errors import MirsbError
-from mirsb_build.images.backends.diffusion.messages import Failed, Hello, Order, frame, read_frame
+from mirsb_build.images.backends.diffusion.messages import Failed, Hello, Order, encode_frame, read_frame
 from mirsb_build.images.backends.diffusion.pipeline import Batch, Pipeline
 
 UNSENT = 2
@@ -33,7 +33,7 @@ def main() -> None:
     except BrokenPipeError:
         pass  # nobody is there to be told
     except Exception as error:
-        _send(out, failed(error))
+        _send(out, describe_failure(error))
 
 
 def _draw_all(pipeline: Pipeline, out: BinaryIO) -> None:
@@ -42,14 +42,14 @@ def _draw_all(pipeline: Pipeline, out: BinaryIO) -> None:
     sender = threading.Thread(target=_send_all, args=(pipeline, started, out), daemon=True)
     sender.start()
     try:
-        while (orders := _orders()) is not None:
+        while (orders := _read_orders()) is not None:
             started.put(pipeline.start(orders))
     finally:
         started.put(None)
         sender.join()
 
 
-def _orders() -> list[Order] | None:
+def _read_orders() -> list[Order] | None:
     return read_frame(sys.stdin.buffer)
 
 
@@ -60,18 +60,18 @@ def _send_all(pipeline: Pipeline, started: queue.Queue[Batch | None], out: Binar
     except BrokenPipeError:
         os._exit(0)  # the build is gone, and a thread cannot end the main one otherwise
     except Exception as error:
-        _send(out, failed(error))
+        _send(out, describe_failure(error))
         os._exit(1)
 
 
-def failed(error: Exception) -> Failed:
-    """An error in words for the user."""
-    said = " ".join(str(error).split())
-    return Failed(said if isinstance(error, MirsbError) else f"{type(error).__name__}: {said[:300]}")
+def describe_failure(error: Exception) -> Failed:
+    """Put an error in words for the user."""
+    reason = " ".join(str(error).split())
+    return Failed(reason if isinstance(error, MirsbError) else f"{type(error).__name__}: {reason[:300]}")
 
 
 def _send(out: BinaryIO, message: object) -> None:
-    out.write(frame(message))
+    out.write(encode_frame(message))
     out.flush()
 
 

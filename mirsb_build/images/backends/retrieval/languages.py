@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from mirsb_build.errors import ModelError
-from mirsb_build.images.backends.retrieval.packages import WAY_OUT
+from mirsb_build.images.backends.retrieval.requirements import WAY_OUT
 
 LIKELY = "ar bn cs da de el en es fa fi fr he hi hu id it ja ko nl pl pt ro ru sv ta th tr uk vi zh".split()
 SURE = 0.9
-WORTH_TELLING = 0.02
-"""Share of captions from which it is told: twenty times what is miscounted among English ones."""
+LEAST_SHARE = 0.02
+"""Share of captions from which it is logged: twenty times what is miscounted among English ones."""
 
 
-def not_english(captions: Sequence[str]) -> int:
-    """The number of captions that are surely in another language; 0 where they are too few to tell.
+def count_other_languages(captions: Sequence[str]) -> int:
+    """Count the captions that are surely in another language than English; 0 where they are too few to tell.
 
     Raises ModelError where py3langid is missing.
     """
@@ -33,4 +33,4 @@ def not_english(captions: Sequence[str]) -> int:
     known.set_languages(LIKELY)
     guesses: list[tuple[str, float]] = [known.classify(caption) for caption in captions]
     others = sum(language != "en" and sure >= SURE for language, sure in guesses)
-    return others if others > 1 and others >= WORTH_TELLING * len(captions) else 0
+    return others if others > 1 and others >= LEAST_SHARE * len(captions) else 0

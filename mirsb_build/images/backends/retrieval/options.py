@@ -10,6 +10,8 @@ from mirsb_build.similarity.embedder import PACKAGED
 
 PILLOWS_LIMIT = 89_478_485
 """Pixels above which Pillow itself warns of a bomb."""
+REQUIRED = ("caption", "licence", "author", "url")
+"""Columns that a row must fill: without the last three a picture may not be passed on."""
 
 
 class Columns(Record):

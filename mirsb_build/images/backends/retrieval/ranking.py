@@ -47,8 +47,8 @@ class Words:
         return [self._stem(word) for word in _WORD.findall(text.lower()) if word not in self._stopwords]
 
 
-def asked(spec: ImageSpec) -> str:
-    """A spec as a text to be embedded."""
+def query_text(spec: ImageSpec) -> str:
+    """Word a spec as a text to be embedded."""
     return f"{', '.join(spec.keywords)}. {spec.description}"
 
 
@@ -96,10 +96,11 @@ class Dense:
     def __init__(self, vectors: Vectors, floor: float) -> None:
         import faiss
 
-        self._vectors = vectors
         self._floor = floor
         self._index: Any = faiss.IndexFlatIP(vectors.shape[1])
         self._index.add(vectors)
+        held: Any = faiss.rev_swig_ptr(self._index.get_xb(), vectors.size)
+        self._vectors: Vectors = held.reshape(vectors.shape)  # the index's own copy, so that ours can go
 
     def near(self, queries: Vectors) -> list[Places]:
         """For each query the captions above the floor, in order."""
@@ -126,10 +127,10 @@ class Ranking:
             near = self._dense.near(vectors) if self._dense and vectors is not None else [_NONE] * len(some)
             known: dict[str, Places] = {}
             for number, spec in enumerate(some):
-                if asked(spec) not in known:
+                if query_text(spec) not in known:
                     vector = vectors[number] if vectors is not None else None
-                    known[asked(spec)] = self._ranked(spec, near[number], vector)
-                yield known[asked(spec)]
+                    known[query_text(spec)] = self._ranked(spec, near[number], vector)
+                yield known[query_text(spec)]
 
     def _ranked(self, spec: ImageSpec, near: Places, vector: Vectors | None) -> Places:
         keywords = [self._lexical.words(keyword) for keyword in spec.keywords]

@@ -1,9 +1,4 @@
-"""A picture collection wherever it lies: what its table says, and the bytes of one picture.
-
-a folder with metadata.csv, .jsonl or .parquet    folder.py
-a parquet file or glob with the pictures in it    parquet.py
-a data set, saved or of the Hub                   dataset.py
-"""
+"""What every picture collection offers, and how files of one are listed and read."""
 
 from __future__ import annotations
 
@@ -14,9 +9,7 @@ import fsspec
 
 from mirsb_build.errors import BadFile
 from mirsb_build.images.backends.retrieval.collections.table import Row
-from mirsb_build.images.backends.retrieval.options import Options
 
-HUB = "hub:"
 STAMPS = ("etag", "ETag", "mtime", "LastModified", "last_modified", "created")
 """What file systems call the thing that changes with a file."""
 
@@ -37,30 +30,8 @@ class Corpus(Protocol):
         ...
 
 
-def open_corpus(options: Options) -> Corpus:
-    """The collection that a profile names; raises BadFile for one that is not there or has no table."""
-    name = options.corpus
-    if name.startswith(HUB):
-        from mirsb_build.images.backends.retrieval.collections.hf_dataset import hub_dataset
-
-        return hub_dataset(options)
-    fs, root = locate(name)
-    if name.endswith(".parquet") or any(sign in name for sign in "*?["):
-        from mirsb_build.images.backends.retrieval.collections.parquet import ParquetFiles
-
-        return ParquetFiles(options, fs, root)
-    listing = list_files(name, fs, root)
-    if listing.keys() & {"state.json", "dataset_dict.json"}:
-        from mirsb_build.images.backends.retrieval.collections.hf_dataset import saved_dataset
-
-        return saved_dataset(options, listing)
-    from mirsb_build.images.backends.retrieval.collections.image_folder import Folder
-
-    return Folder(options, fs, root, listing)
-
-
 def locate(name: str) -> tuple[Any, str]:
-    """The file system of a path or URL, and the path on it without a slash at its end."""
+    """Find the file system of a path or URL, and the path on it without a slash at its end."""
     try:
         fs, root = cast("tuple[Any, str]", fsspec.core.url_to_fs(name))
     except (ImportError, ValueError) as error:
@@ -69,11 +40,13 @@ def locate(name: str) -> tuple[Any, str]:
 
 
 def list_files(name: str, fs: Any, root: str) -> dict[str, str]:
-    """The files below a folder and what changes with each of them: path below the folder -> size and stamp."""
+    """List the files below a folder and what changes with each of them: path below the folder -> size and stamp."""
     try:
         found = cast("Mapping[str, dict[str, Any]]", fs.find(root, detail=True))
     except Exception as error:  # object stores raise what their client libraries raise
-        raise BadFile(name, f"cannot be listed: {_line(error)}; check the name and your rights to read it") from error
+        raise BadFile(
+            name, f"cannot be listed: {first_line(error)}; check the name and your rights to read it"
+        ) from error
     files = {path.removeprefix(root).lstrip("/"): stamp(info) for path, info in sorted(found.items())}
     if not files:
         raise BadFile(name, "is not there or empty; give images.options.corpus the folder of your pictures")
@@ -87,12 +60,13 @@ def stamp(info: Mapping[str, Any]) -> str:
 
 
 def read_bytes(name: str, fs: Any, path: str) -> bytes:
-    """A file of a collection; raises BadFile."""
+    """Read a file of a collection; raises BadFile."""
     try:
         return cast(bytes, fs.cat_file(path))
     except Exception as error:
-        raise BadFile(name, f"cannot be read: {_line(error)}") from error
+        raise BadFile(name, f"cannot be read: {first_line(error)}") from error
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what a library says went wrong."""
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -7,10 +7,13 @@ from functools import cached_property
 from typing import Any, cast
 
 from mirsb_build.errors import BadFile, ModelError
-from mirsb_build.images.backends.retrieval.collections.base import HUB
+from mirsb_build.images.backends.retrieval.collections.base import first_line
 from mirsb_build.images.backends.retrieval.collections.table import Row, Table, find_columns
 from mirsb_build.images.backends.retrieval.options import Columns, Options
 from mirsb_build.records import content_hash
+
+HUB = "hub:"
+"""What the name of a data set of the Hub begins with."""
 
 
 class DataSet:
@@ -28,8 +31,7 @@ class DataSet:
         try:
             found = self._load()
         except Exception as error:  # `datasets` raises its own, the Hub's and the file system's errors
-            line = (str(error) or type(error).__name__).splitlines()[0]
-            raise BadFile(self.name, f"cannot be loaded as a data set: {line}") from error
+            raise BadFile(self.name, f"cannot be loaded as a data set: {first_line(error)}") from error
         if not isinstance(found, dict):
             if self._options.split:
                 raise BadFile(self.name, "has no splits; take images.options.split out")
@@ -69,7 +71,7 @@ class DataSet:
 
 
 def saved_dataset(options: Options, listing: Mapping[str, str]) -> DataSet:
-    """A data set that `save_to_disk` wrote; `listing` has its files."""
+    """Open a data set that `save_to_disk` wrote; `listing` has its files."""
 
     def load() -> Any:
         import datasets
@@ -80,7 +82,7 @@ def saved_dataset(options: Options, listing: Mapping[str, str]) -> DataSet:
 
 
 def hub_dataset(options: Options) -> DataSet:
-    """A data set of the Hub at its present commit, which is asked for at once; raises ModelError without an answer."""
+    """Open a data set of the Hub at its present commit, which is asked for at once; raises ModelError."""
     repo = options.corpus.removeprefix(HUB)
     try:
         from huggingface_hub import HfApi
@@ -89,9 +91,10 @@ def hub_dataset(options: Options) -> DataSet:
     except ImportError as error:
         raise ModelError(f"corpus {options.corpus}: {error}; pip install 'mirsb-build[retrieval]'") from error
     except Exception as error:  # the client's errors have no common base but this
-        line = (str(error) or type(error).__name__).splitlines()[0]
         way_out = "check the name and HF_TOKEN, or save the data set to a folder once (datasets.save_to_disk)"
-        raise ModelError(f"corpus {options.corpus}: the Hub does not answer for it: {line}; {way_out}") from error
+        raise ModelError(
+            f"corpus {options.corpus}: the Hub does not answer for it: {first_line(error)}; {way_out}"
+        ) from error
 
     def load() -> Any:
         import datasets

@@ -16,7 +16,7 @@ from mirsb_build.records import checksum, content_hash
 TABLES = {"metadata.csv": read_csv, "metadata.jsonl": read_jsonl, "metadata.parquet": read_parquet}
 
 
-class Folder:
+class ImageFolder:
     """Pictures named by `file_name` in the table at the folder's root."""
 
     def __init__(self, options: Options, fs: Any, root: str, listing: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ class Folder:
             raise BadFile(self.name, several if tables else none)
         file = f"{self.name.rstrip('/')}/{tables[0]}"
         data = read_bytes(file, fs, f"{root}/{tables[0]}")
-        self._rows = _rows(file, tables[0], data, options, listing)
+        self._rows = _read_rows(file, tables[0], data, options, listing)
         stamps = [(row.id, listing.get(row.id, "")) for row in self._rows]
         self.fingerprint = content_hash("folder", checksum(data), stamps)
 
@@ -44,7 +44,7 @@ class Folder:
         return read_bytes(f"{self.name.rstrip('/')}/{row.id}", self._fs, f"{self._root}/{row.id}")
 
 
-def _rows(file: str, table_name: str, data: bytes, options: Options, listing: Mapping[str, str]) -> list[Row]:
+def _read_rows(file: str, table_name: str, data: bytes, options: Options, listing: Mapping[str, str]) -> list[Row]:
     table = TABLES[table_name](file, data)
     named = find_columns(file, list(table.columns), options.columns)
     ids = [posixpath.normpath(str(value or "").strip()) for value in table.columns[named.image]]

@@ -21,8 +21,8 @@ GROUPS_KEPT = 2
 
 
 def read_parquet(file: object, data: bytes) -> Table:
-    """A small table; raises BadFile."""
-    return Table(_opened(file, io.BytesIO(data)).read().to_pydict())
+    """Read a small table; raises BadFile."""
+    return Table(_open(file, io.BytesIO(data)).read().to_pydict())
 
 
 class ParquetFiles:
@@ -43,7 +43,7 @@ class ParquetFiles:
         top = posixpath.commonpath([posixpath.dirname(path) for path in self._paths])
         self._names = [posixpath.relpath(path, top or ".") for path in self._paths]
         stamps = [stamp(infos[path]) for path in self._paths]
-        self._files = [_opened(path, fs.open(path)) for path in self._paths]
+        self._files = [_open(path, fs.open(path)) for path in self._paths]
         self._named = [find_columns(p, f.schema_arrow.names, options.columns) for p, f in self._each()]
         for path, file, named in zip(self._paths, self._files, self._named, strict=True):
             _check_kind(path, file, named.image)
@@ -62,7 +62,7 @@ class ParquetFiles:
         rows: list[Row] = []
         for name, path, file, named in zip(self._names, self._paths, self._files, self._named, strict=True):
             with self._lock:
-                columns = _guarded(path, lambda f=file, n=named: f.read([n.caption, n.licence, n.author, n.url]))
+                columns = _guard(path, lambda f=file, n=named: f.read([n.caption, n.licence, n.author, n.url]))
             ids = [f"{name}#{number}" for number in range(1, columns.num_rows + 1)]
             rows += Table(columns.to_pydict()).rows(ids, named)
         return rows
@@ -81,16 +81,16 @@ class ParquetFiles:
         """The pictures of one row group."""
         file, group = self._groups[number]
         column = self._named[file].image
-        return _guarded(self._paths[file], lambda: self._files[file].read_row_group(group, columns=[column]).column(0))
+        return _guard(self._paths[file], lambda: self._files[file].read_row_group(group, columns=[column]).column(0))
 
 
-def _opened(file: object, source: Any) -> Any:
+def _open(file: object, source: Any) -> Any:
     import pyarrow.parquet as pq
 
-    return _guarded(file, lambda: pq.ParquetFile(source))
+    return _guard(file, lambda: pq.ParquetFile(source))
 
 
-def _guarded(file: object, read: Any) -> Any:
+def _guard(file: object, read: Any) -> Any:
     """What `read` returns; raises BadFile where it fails."""
     try:
         return read()

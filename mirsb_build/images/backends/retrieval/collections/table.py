@@ -47,11 +47,11 @@ class Table:
     lines: tuple[int, ...] = ()
 
     def rows(self, ids: Sequence[str], named: Columns, flaws: Sequence[str] = ()) -> list[Row]:
-        """One row an id, of the columns that `named` names."""
-        said = [[_text(v) for v in self.columns[c]] for c in (named.caption, named.licence, named.author, named.url)]
+        """Make one row an id, of the columns that `named` names."""
+        values = [[_text(v) for v in self.columns[c]] for c in (named.caption, named.licence, named.author, named.url)]
         return [
             Row(id=id, caption=caption, licence=licence, author=author, url=url, flaw=flaw)
-            for id, caption, licence, author, url, flaw in zip(ids, *said, flaws or [""] * len(ids), strict=True)
+            for id, caption, licence, author, url, flaw in zip(ids, *values, flaws or [""] * len(ids), strict=True)
         ]
 
 
@@ -65,7 +65,7 @@ def _text(value: object) -> str:
 
 
 def find_columns(file: object, there: Sequence[str], wanted: Columns) -> Columns:
-    """The names of the table's own columns for all of ours; raises BadFile for one that is not there."""
+    """Find the names of the table's own columns for all of ours; raises BadFile for one that is not there."""
     found = {ours: _find(file, there, ours, getattr(wanted, ours)) for ours in SPELLINGS}
     return Columns(**found)
 
@@ -89,7 +89,7 @@ def _find(file: object, there: Sequence[str], ours: str, wanted: str) -> str:
 
 
 def read_csv(file: object, data: bytes) -> Table:
-    """A table of comma-separated values with a header; raises BadFile with the line."""
+    """Read a table of comma-separated values with a header; raises BadFile with the line."""
     reader = csv.reader(io.StringIO(_utf8(file, data), newline=""), strict=True)
     columns: dict[str, list[Any]] = {}
     lines: list[int] = []
@@ -113,7 +113,7 @@ def read_csv(file: object, data: bytes) -> Table:
 
 
 def read_jsonl(file: object, data: bytes) -> Table:
-    """A table of one JSON object a line; raises BadFile with the line."""
+    """Read a table of one JSON object a line; raises BadFile with the line."""
     objects: list[dict[str, Any]] = []
     lines: list[int] = []
     for number, line in enumerate(_utf8(file, data).splitlines(), 1):
