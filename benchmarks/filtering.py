@@ -25,7 +25,7 @@ from PIL import ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngImageFile
 
 from benchmarks.results import Row, show
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.checks import MODEL_CHECKS, open_checks
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.ports import AnyCheck, BatchCheck, Check, ComparingCheck
@@ -72,25 +72,25 @@ def measure(instances: int = INSTANCES, profile: str = PROFILE) -> list[Row]:
     """Wall and processor seconds of the stage and of each check; some ten minutes with what comes before."""
     with tempfile.TemporaryDirectory() as folder:
         settings = f"seeds.per_category={SEEDS_PER_CATEGORY}", f"limits.candidates={instances}"
-        build = open_build(BuildOrder(build="bench", store=str(Path(folder) / "store"), settings=settings))
-        with build.working():
+        build = open_context(BuildOrder(build="bench", store=str(Path(folder) / "store"), settings=settings))
+        with at_work(build) as each:
             candidates = _illustrated(build)
             return _filtered(build, candidates, profile)
 
 
-def _each_shard(build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
+def _each_shard(build: Context, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
     with ThreadPoolExecutor(SHARDS_AT_ONCE) as threads:
         return [r for shard in threads.map(build.run, build.shards(stage, round, records)) for r in shard]
 
 
-def drafted(build: Build) -> list[Candidate]:
+def drafted(build: Context) -> list[Candidate]:
     """The candidates of a build that is at work, as the first round's revisor writes them."""
     growth = build.growth()
-    growth.written(_each_shard(build, build.seeds, growth.orders()))
+    growth.add_seeds(_each_shard(build, build.seeds, growth.orders()))
     return _each_shard(build, build.decompose, build.in_order(growth.next_round()), 1)
 
 
-def _illustrated(build: Build) -> list[Candidate]:
+def _illustrated(build: Context) -> list[Candidate]:
     drafts = drafted(build)
     pictured = _each_shard(build, build.synthesize, drafts, 1)
     return [_lettered(c, build.store, n) if n % LETTERED == 0 else c for n, c in enumerate(pictured)]
@@ -115,7 +115,7 @@ def _lettered(candidate: Candidate, store: Store, number: int) -> Candidate:
     )
 
 
-def _filtered(build: Build, candidates: Sequence[Candidate], profile: str) -> list[Row]:
+def _filtered(build: Context, candidates: Sequence[Candidate], profile: str) -> list[Row]:
     choices = load_profile(profile).checks
     began = time.perf_counter(), time.process_time()
     local = open_checks({n: o for n, o in choices.items() if n not in MODEL_CHECKS}, build.taxonomy)

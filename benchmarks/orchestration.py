@@ -71,7 +71,7 @@ def _flow(store: str) -> tuple[float, float, int]:
     """Wall seconds of the flow from its import on, seconds with something at work, and how many passed."""
     started = time.monotonic()
     from mirsb_build import flow as module
-    from mirsb_build.build.context import Build
+    from mirsb_build.build.context import Context
     from mirsb_build.history import History
     from mirsb_build.store import Store
     from mirsb_build.views import funnel
@@ -85,7 +85,10 @@ def _flow(store: str) -> tuple[float, float, int]:
 
         return inner
 
-    with patch.object(Build, "run", timed(Build.run)), patch.object(module, "write_report", timed(module.write_report)):
+    with (
+        patch.object(Context, "run", timed(Context.run)),
+        patch.object(module, "write_report", timed(module.write_report)),
+    ):
         module.build_mirsb("bench", "offline", store, SETTINGS)
     wall = time.monotonic() - started
     return wall, clock.busy, funnel(History(Store(store), "bench")).passed
@@ -93,13 +96,13 @@ def _flow(store: str) -> tuple[float, float, int]:
 
 def _plain(store: str) -> float:
     """Wall seconds of the same stages in two threads, without Prefect."""
-    from mirsb_build.build.context import open_build
+    from mirsb_build.build.context import open_context
     from mirsb_build.build.method import seven_stages
     from mirsb_build.records import BuildOrder
     from mirsb_build.views import write_report
 
     started = time.monotonic()
-    build = open_build(BuildOrder(build="bench", store=store, settings=tuple(SETTINGS)))
+    build = open_context(BuildOrder(build="bench", store=store, settings=tuple(SETTINGS)))
     with build.working(), ThreadPoolExecutor(2) as threads:
 
         def each_shard(build: Any, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mirsb_build.build import context as session
-from mirsb_build.build import environment as made_with
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build import context as opening
+from mirsb_build.build import environment
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.config.prompts import Prompts, load_prompts
 from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
 from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.store import Store
-from tests.factories import finish, order
+from tests.factories import at_work, finish, order
 
 # Two cores shared by everything: a slow example says nothing of the code, and our function-scoped stores do not mind
 # being used by several examples.
@@ -34,7 +34,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 def one_revision_of_the_code() -> Iterator[None]:
     """A release cites the checkout's commit; somebody who commits while the tests run must not change it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(made_with, "code_revision", lambda: "tests")
+        patch.setattr(environment, "code_revision", lambda: "tests")
         yield
 
 
@@ -42,8 +42,8 @@ def one_revision_of_the_code() -> Iterator[None]:
 def our_files_read_once(taxonomy: Taxonomy, prompts: Prompts) -> Iterator[None]:
     """Opening a build takes 0.4 s, nearly all of it for reading our own YAML and prompts: here once for all builds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "load_taxonomy", lambda folders: load_taxonomy(folders) if folders else taxonomy)
-        patch.setattr(session, "load_prompts", lambda folders: load_prompts(folders) if folders else prompts)
+        patch.setattr(opening, "load_taxonomy", lambda folders: load_taxonomy(folders) if folders else taxonomy)
+        patch.setattr(opening, "load_prompts", lambda folders: load_prompts(folders) if folders else prompts)
         yield
 
 
@@ -86,15 +86,15 @@ def finished_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(finished_folder: Path) -> Build:
+def finished(finished_folder: Path) -> Context:
     """A small finished build named `tiny`, to be looked at only."""
     return finish(finished_folder)
 
 
 @pytest.fixture
-def finished_copy(finished: Build, finished_folder: Path, folder: Path) -> Build:
+def finished_copy(finished: Context, finished_folder: Path, folder: Path) -> Context:
     """The same in `folder`, to be changed at will."""
     shutil.copytree(finished_folder, folder)
-    build = open_build(order(folder))
-    with build.working():
+    build = open_context(order(folder))
+    with at_work(build):
         return build  # its build.json now says where it lies

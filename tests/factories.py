@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from mirsb_build.build.context import Build, Outcome, Pass, open_build
-from mirsb_build.build.method import seven_stages
+from mirsb_build.build.context import Context, open_context
+from mirsb_build.build.method import Ended, seven_stages
+from mirsb_build.build.scheduler import Made, Make, Scheduler, run_build, working
+from mirsb_build.build.shards import ShardTask
 from mirsb_build.config.profiles import ModelChoice
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Policy, Taxonomy, load_taxonomy
@@ -281,32 +284,43 @@ def order(store: Path | str, *settings: str, build: str = "tiny", profile: Path 
     return BuildOrder(build=build, profile=str(profile), store=str(store), settings=(*SMALL, *settings))
 
 
-def begun(build: Build, seeds: Sequence[SeedBatch]) -> list[Candidate]:
+def begun(build: Context, seeds: Sequence[SeedBatch]) -> list[Candidate]:
     """The candidates of a build's first round."""
     growth = build.growth()
-    growth.written(seeds)
+    growth.add_seeds(seeds)
     return build.in_order(growth.next_round())
 
 
-def each(build: Build, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
-    """One pass of a stage, its shards one after the other."""
-    todo = Pass(build, stage, records, round)
-    for work in todo.missing:
-        todo.done(work, build.run(work))
-    return todo.records()
+class OneByOne:
+    """Makes shards one after the other in the thread that asks; with `shards`, stops when so many are made."""
+
+    def __init__(self, shards: int | None = None) -> None:
+        self._left = shards
+
+    def run(self, tasks: Sequence[ShardTask], make: Make, *, out: bool) -> Iterator[Made]:
+        for task in tasks:
+            if self._left == 0:
+                raise Killed
+            if self._left is not None:
+                self._left -= 1
+            yield task, make(task, None)
 
 
-def run(build: Build) -> Outcome:
+@contextmanager
+def at_work(build: Context, shards: int | None = None) -> Generator[Scheduler]:
+    """A build's scheduler, to run single passes of stages with."""
+    with working(build) as portal:
+        yield Scheduler(build, OneByOne(shards), portal)
+
+
+def run(build: Context) -> Ended:
     """All that is left of a build."""
-    with build.working():
-        outcome = seven_stages(build, each)
-        build.finish(outcome)
-        return outcome
+    return run_build(build, OneByOne())
 
 
-def finish(store: Path | str, *settings: str, **changes: Any) -> Build:
+def finish(store: Path | str, *settings: str, **changes: Any) -> Context:
     """A build, opened and run to its end."""
-    build = open_build(order(store, *settings, **changes))
+    build = open_context(order(store, *settings, **changes))
     run(build)
     return build
 
@@ -315,20 +329,11 @@ class Killed(Exception):
     """Stands for a kill between two shards."""
 
 
-def stop_after(build: Build, shards: int) -> None:
+def stop_after(build: Context, shards: int) -> None:
     """Run a build, and stop when so many shards are made."""
-    left = iter(range(shards))
-
-    def some(build: Build, stage: Any, records: Any, round: int = 0) -> list[Any]:
-        for work in build.shards(stage, round, records):
-            if build.finished(work) is None:
-                if next(left, None) is None:
-                    raise Killed
-                build.run(work)
-        return each(build, stage, records, round)
-
-    with build.working(), pytest.raises(Killed):
-        seven_stages(build, some)
+    with at_work(build, shards) as each_shard, pytest.raises(Killed):
+        seven_stages(build, each_shard)
+        raise Killed  # there were fewer
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from socket import socket
 
 import pytest
 
-from mirsb_build.build.context import open_build
+from mirsb_build.build.context import open_context
 from mirsb_build.history import History
 from mirsb_build.records import BuildOrder
 from mirsb_build.views import funnel
@@ -56,7 +56,7 @@ def test_a_small_build_with_a_weak_model_accounts_for_every_candidate(url: str, 
     settings = ("review.mode=simulated", "seeds.per_category=1", "limits.candidates=4", "limits.max_iterations=1")
     small = ("limits.repairs=1", "images.width=128", "images.height=128", "checks.integrity.min_side=64")
     order = BuildOrder(build="llama", profile=str(profile), store=str(tmp_path / "store"), settings=(*settings, *small))
-    build = open_build(order)
+    build = open_context(order)
     run(build)
     counts = funnel(History(build.store, "llama"))
     assert counts.candidates == 4

@@ -193,7 +193,8 @@ def working(context: Context) -> Generator[BlockingPortal]:
     """
     context.check_ready()
     with build_lock(context.store.files, context.name), start_blocking_portal() as portal:
-        write_note(context.store, context.note)
+        if write_note(context.store, context.note):
+            delete_finish(context.store, context.name)
         try:
             yield portal
         finally:

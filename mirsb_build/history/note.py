@@ -49,8 +49,10 @@ def read_note(store: Store, build: str) -> BuildNote:
         ) from error
 
 
-def write_note(store: Store, note: BuildNote) -> None:
-    """Write the note, unless it says the same already."""
+def write_note(store: Store, note: BuildNote) -> bool:
+    """Write the note; return whether it said something else before."""
     data = (note.model_dump_json(indent=2) + "\n").encode()
-    if store.files.read(note_file(note.build)) != data:
+    changed = store.files.read(note_file(note.build)) != data
+    if changed:
         store.files.write(note_file(note.build), data)
+    return changed

@@ -56,7 +56,8 @@ class History:
         seeds = {seed.id: seed for batch in self.batches for seed in batch.seeds}
         entered = [(seeds[seed], relation) for p in self.passes for seed, relation in p.new if seed in seeds]
         fresh = [Candidate(seed_query=seed, relation_type=relation) for seed, relation in entered]
-        self.candidates = {candidate.id: candidate for candidate in fresh}
+        cells = set(self.cells)  # an order of other cells may have begun, and not come to its first pass
+        self.candidates = {candidate.id: candidate for candidate in fresh if candidate.cell in cells}
         """All that have entered the build, as they were before their first round."""
         self.attempts: dict[str, list[Candidate]] = {}
         for round in sorted({p.round for p in self._of("decompose")}):

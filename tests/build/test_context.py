@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.checks import nudity
 from mirsb_build.config.yaml_files import packaged
 from mirsb_build.errors import BadFile, BuildLocked, UnknownName, UsageError
 from mirsb_build.records import Candidate, Instance
 from mirsb_build.store import Store
-from tests.factories import files_in, finish, order, run, stop_after
+from tests.factories import at_work, files_in, finish, order, run, stop_after
 
 
 def made(folder: Path) -> dict[str, bytes]:
@@ -43,7 +43,7 @@ def made(folder: Path) -> dict[str, bytes]:
 )
 def test_a_mistyped_name_is_answered_before_anything_is_made(folder: Path, setting: str, told: str) -> None:
     with pytest.raises(UnknownName, match=told):
-        open_build(order(folder, setting))
+        open_context(order(folder, setting))
     assert not folder.exists()
 
 
@@ -51,7 +51,7 @@ def test_a_role_that_no_model_plays_is_named_before_anything_is_made(folder: Pat
     text = (packaged("profiles") / "offline.yaml").read_text(encoding="utf-8")
     (tmp_path / "mine.yaml").write_text(text.replace("  revisor:", "  revizor:"), encoding="utf-8")
     with pytest.raises(UsageError, match=r"unknown role 'revizor'; did you mean 'revisor'\?"):
-        run(open_build(order(folder, profile=tmp_path / "mine.yaml")))
+        run(open_context(order(folder, profile=tmp_path / "mine.yaml")))
     assert Store(str(folder)).files.names("cache") == []
 
 
@@ -78,15 +78,15 @@ def test_a_users_own_relation_type_is_built_like_ours(folder: Path, tmp_path: Pa
 
 def test_a_relation_type_without_a_prompt_or_with_an_unknown_layout_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown prompt 'decompose/Rhyme'"):
-        open_build(order(folder, profile=own_relation(tmp_path / "a", prompt=False)))
+        open_context(order(folder, profile=own_relation(tmp_path / "a", prompt=False)))
     with pytest.raises(UnknownName, match="relation type Rhyme: unknown layout 'plan'; did you mean 'plain'"):
-        open_build(order(folder, profile=own_relation(tmp_path / "b", layout="plan")))
+        open_context(order(folder, profile=own_relation(tmp_path / "b", layout="plan")))
 
 
 def test_a_folder_of_the_profile_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("extends: offline\nfolders: [nowhere]\n", encoding="utf-8")
     with pytest.raises(BadFile, match=f"{tmp_path}/nowhere: is named in the profile's 'folders' and is no folder"):
-        open_build(order(folder, profile=tmp_path / "mine.yaml"))
+        open_context(order(folder, profile=tmp_path / "mine.yaml"))
 
 
 def test_a_name_given_twice_is_given_once(folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_name_given_twice_is_given_once(folder: Path) -> None:
 # Running
 
 
-def test_a_build_made_twice_is_the_same_to_the_byte(finished: Build, finished_folder: Path, folder: Path) -> None:
+def test_a_build_made_twice_is_the_same_to_the_byte(finished: Context, finished_folder: Path, folder: Path) -> None:
     finish(folder)
     assert same_but_for_the_order(made(folder), made(finished_folder))
 
@@ -108,7 +108,7 @@ FEW = ("relation_types=[Analogy, Relevance]", "limits.shard_size=2")
 """Four candidates in two shards."""
 
 
-def instances_of(build: Build) -> list[Instance]:
+def instances_of(build: Context) -> list[Instance]:
     return list(build.store.records("tiny", "review_import", 0, Instance))
 
 
@@ -117,11 +117,11 @@ def test_a_build_is_the_same_whatever_the_size_of_its_shards(tmp_path: Path) -> 
     assert instances_of(one) == instances_of(two) == instances_of(all_in_one) != []
 
 
-def test_a_build_in_memory_is_the_same_as_one_in_a_folder(finished: Build, memory_store: Store) -> None:
+def test_a_build_in_memory_is_the_same_as_one_in_a_folder(finished: Context, memory_store: Store) -> None:
     assert instances_of(finish(memory_store.url)) == instances_of(finished)
 
 
-def test_a_finished_build_is_not_touched_by_running_it_again(finished_copy: Build, folder: Path) -> None:
+def test_a_finished_build_is_not_touched_by_running_it_again(finished_copy: Context, folder: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
     run(finished_copy)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.name != ".lock"} == before
@@ -132,7 +132,7 @@ def test_a_build_that_was_stopped_anywhere_goes_on_and_makes_no_finished_call_ag
     whole = finish(tmp_path / "whole", *FEW)
     for shards in (0, 1, 3, 5, 8):
         folder = tmp_path / str(shards)
-        stopped, again = open_build(order(folder, *FEW)), open_build(order(folder, *FEW))
+        stopped, again = open_context(order(folder, *FEW)), open_context(order(folder, *FEW))
         stop_after(stopped, shards)
         run(again)
         assert stopped.models.calls_made + again.models.calls_made == whole.models.calls_made
@@ -146,7 +146,7 @@ def same_but_for_the_order(one: dict[str, bytes], other: dict[str, bytes]) -> bo
     return {**one, order: b""} == {**other, order: b""}
 
 
-def _calls(build: Build) -> list[Any]:
+def _calls(build: Context) -> list[Any]:
     from mirsb_build.history import History
 
     return list(History(build.store, build.name).calls())
@@ -173,7 +173,7 @@ FILES = (
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_file_of_a_build_is_made_again_without_a_call(finished_copy: Build, folder: Path, how: str) -> None:
+def test_a_damaged_file_of_a_build_is_made_again_without_a_call(finished_copy: Context, folder: Path, how: str) -> None:
     before = made(folder)
     for name in FILES:
         DAMAGE[how](folder / "builds/tiny" / name)
@@ -184,7 +184,7 @@ def test_a_damaged_file_of_a_build_is_made_again_without_a_call(finished_copy: B
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_a_damaged_image_is_drawn_again_when_it_is_needed(finished_copy: Build, folder: Path, how: str) -> None:
+def test_a_damaged_image_is_drawn_again_when_it_is_needed(finished_copy: Context, folder: Path, how: str) -> None:
     before = made(folder)
     for blob in folder.glob("blobs/*/*.png"):
         DAMAGE[how](blob)
@@ -201,7 +201,7 @@ def calls_and_images(folder: Path, *settings: str, **changes: Any) -> tuple[int,
     return build.models.calls_made, build.images.images_made
 
 
-def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(finished_copy: Build, folder: Path) -> None:
+def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(finished_copy: Context, folder: Path) -> None:
     assert calls_and_images(folder, "release.title=Other") == (0, 0)
     assert calls_and_images(folder, "runner.workers=1") == (0, 0)
     calls, images = calls_and_images(folder, "images.width=160")
@@ -210,7 +210,7 @@ def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(finished_c
 
 
 def test_a_changed_prompt_asks_again_for_its_own_relation_type_only(
-    finished_copy: Build, folder: Path, tmp_path: Path
+    finished_copy: Context, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine/prompts/decompose").mkdir(parents=True)
     ours = (packaged("prompts") / "decompose/Analogy.md").read_text(encoding="utf-8")
@@ -221,7 +221,7 @@ def test_a_changed_prompt_asks_again_for_its_own_relation_type_only(
     assert images == 0, "the offline model does not read, so it answers the same"
 
 
-def test_a_larger_build_keeps_what_a_smaller_one_made(finished_copy: Build, folder: Path) -> None:
+def test_a_larger_build_keeps_what_a_smaller_one_made(finished_copy: Context, folder: Path) -> None:
     small = {i.id: i for i in finished_copy.store.records("tiny", "review_import", 0, Instance)}
     larger = finish(folder, "seeds.per_category=2")
     large = {i.id: i for i in larger.store.records("tiny", "review_import", 0, Instance)}
@@ -230,12 +230,12 @@ def test_a_larger_build_keeps_what_a_smaller_one_made(finished_copy: Build, fold
     assert not any(call.prompt == "seeds" for call in _calls(larger)[2:]), "a larger order uses the smaller one's calls"
 
 
-def test_a_shorter_build_leaves_no_rounds_of_a_longer_one_behind(finished_copy: Build, folder: Path) -> None:
+def test_a_shorter_build_leaves_no_rounds_of_a_longer_one_behind(finished_copy: Context, folder: Path) -> None:
     finish(folder, "limits.max_iterations=1")
     assert finished_copy.store.rounds("tiny", "decompose") == finished_copy.store.rounds("tiny", "filter") == [1]
 
 
-def test_a_smaller_build_leaves_no_shards_of_a_larger_one_behind(finished_copy: Build, folder: Path) -> None:
+def test_a_smaller_build_leaves_no_shards_of_a_larger_one_behind(finished_copy: Context, folder: Path) -> None:
     smaller = finish(folder, "limits.candidates=4", "review.mode=people")
     drafts = list(smaller.store.records("tiny", "decompose", 1, Candidate))
     assert len(drafts) == 4
@@ -245,12 +245,12 @@ def test_a_smaller_build_leaves_no_shards_of_a_larger_one_behind(finished_copy: 
 # One at a time, and what it notes
 
 
-def test_a_build_that_is_being_worked_on_is_left_alone(finished_copy: Build, folder: Path) -> None:
-    with finished_copy.working(), pytest.raises(BuildLocked), open_build(order(folder)).working():
+def test_a_build_that_is_being_worked_on_is_left_alone(finished_copy: Context, folder: Path) -> None:
+    with at_work(finished_copy), pytest.raises(BuildLocked), at_work(open_context(order(folder))):
         pytest.fail("two hold the build")
 
 
-def test_build_json_says_what_the_build_was_ordered_and_made_with(finished: Build, finished_folder: Path) -> None:
+def test_build_json_says_what_the_build_was_ordered_and_made_with(finished: Context, finished_folder: Path) -> None:
     note = json.loads((finished_folder / "builds/tiny/build.json").read_text(encoding="utf-8"))
     assert note["build"] == "tiny"
     assert note["order"]["settings"] == list(finished.order.settings)
@@ -286,6 +286,6 @@ def test_what_a_check_abstained_on_because_its_model_did_not_load_is_judged_once
     assert files_in(folder) == before, "and that is kept"
 
 
-def nsfw_outcomes(build: Build) -> set[str]:
+def nsfw_outcomes(build: Context) -> set[str]:
     judged = build.store.records("tiny", "filter", 1, Candidate)
     return {v.outcome for one in judged for v in one.verdicts if v.check == "nsfw"}

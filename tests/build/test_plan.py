@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mirsb_build.build.context import Build, Unfinished, only_finished, open_build
-from mirsb_build.build.method import seven_stages
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.plan import Plan, plan
 from mirsb_build.records import BuildOrder
-from tests.factories import begun, each, files_in, finish, order
+from tests.factories import at_work, begun, files_in, finish, order
 
 FEW = ("relation_types=[Analogy, Relevance]",)
 """Four candidates."""
 
 
 def planned(ordered: BuildOrder) -> Plan:
-    build = open_build(ordered)
-    try:
-        seven_stages(build, only_finished)
-    except Unfinished as stop:
-        return plan(build, stop)
-    return plan(build, None)
+    return plan(open_context(ordered))
 
 
 def test_the_plan_of_a_new_build_counts_its_seeds_and_expects_its_rounds(folder: Path) -> None:
@@ -50,36 +44,36 @@ def test_planning_calls_nothing_and_writes_nothing(folder: Path) -> None:
 def test_a_plan_is_kept_to(folder: Path) -> None:
     """Round one is planned to the call and the token; then it is run."""
     ordered = order(folder)
-    build = open_build(ordered)
-    with build.working():
-        seeds = each(build, build.seeds, build.growth().orders())
+    build = open_context(ordered)
+    with at_work(build) as each:
+        seeds = each(build.seeds, build.growth().orders())
     first = planned(ordered).lines[0]
     assert (first.stage, first.round, first.expected) == ("decompose", 1, False)
     before = build.models.calls_made
-    with build.working():
-        drafts = each(build, build.decompose, begun(build, seeds), 1)
+    with at_work(build) as each:
+        drafts = each(build.decompose, begun(build, seeds), 1)
     assert build.models.calls_made - before == first.calls == 18
     drawn = planned(ordered).lines[0]
     assert (drawn.stage, drawn.calls) == ("synthesize", 0)
     assert drawn.images == sum(len(c.pictures) for c in drafts)
-    with build.working():
-        each(build, build.synthesize, drafts, 1)
+    with at_work(build) as each:
+        each(build.synthesize, drafts, 1)
     assert build.images.images_made <= drawn.images
     assert planned(ordered).lines[0].stage == "filter"
 
 
-def test_nothing_is_planned_for_a_finished_build(finished: Build) -> None:
+def test_nothing_is_planned_for_a_finished_build(finished: Context) -> None:
     left = planned(finished.order)
     assert (left.lines, left.calls, left.images) == ((), 0, 0)
 
 
-def test_another_build_of_the_same_store_is_answered_by_the_cache(finished_copy: Build, folder: Path) -> None:
+def test_another_build_of_the_same_store_is_answered_by_the_cache(finished_copy: Context, folder: Path) -> None:
     other = order(folder, build="other")
     seeds = planned(other).lines[0]
     assert (seeds.calls, seeds.cached_calls) == (0, 2)
-    build = open_build(other)
-    with build.working():
-        each(build, build.seeds, build.growth().orders())
+    build = open_context(other)
+    with at_work(build) as each:
+        each(build.seeds, build.growth().orders())
     drafts = planned(other).lines[0]
     assert (drafts.stage, drafts.calls, drafts.cached_calls, drafts.prompt_tokens) == ("decompose", 0, 18, 0)
 
@@ -94,10 +88,10 @@ def test_calls_that_follow_on_a_cached_one_are_found_in_the_cache_too(folder: Pa
 def test_images_that_another_build_has_made_are_not_planned_again(folder: Path) -> None:
     ordered = order(folder, *FEW, build="other")
     finish(folder, *FEW)
-    build = open_build(ordered)
-    with build.working():
-        seeds = each(build, build.seeds, build.growth().orders())
-        each(build, build.decompose, begun(build, seeds), 1)
+    build = open_context(ordered)
+    with at_work(build) as each:
+        seeds = each(build.seeds, build.growth().orders())
+        each(build.decompose, begun(build, seeds), 1)
     drawn = planned(ordered).lines[0]
     assert (drawn.stage, drawn.images) == ("synthesize", 0)
 
@@ -109,7 +103,7 @@ def test_a_limit_and_a_choice_of_cells_make_the_plan_smaller(folder: Path) -> No
     assert [line.records for line in one.lines] == [1, 1]
 
 
-def test_a_changed_setting_plans_what_depends_on_it_and_no_more(finished_copy: Build, folder: Path) -> None:
+def test_a_changed_setting_plans_what_depends_on_it_and_no_more(finished_copy: Context, folder: Path) -> None:
     looser = planned(order(folder, "checks.lexical_leakage.threshold=0.9"))
     assert (looser.lines[0].stage, looser.lines[0].calls, looser.lines[0].images) == ("filter", 0, 0)
     larger = planned(order(folder, "images.width=160"))

@@ -49,13 +49,13 @@ class World:
     def run(self, growth: Growth) -> Growth:
         while True:
             if orders := growth.orders():
-                growth.written([self.write(order) for order in orders])
+                growth.add_seeds([self.write(order) for order in orders])
             candidates = growth.next_round()
             if not candidates:
                 return growth
             assert len(self.rounds) < 1000, "it does not end"
             self.rounds.append(candidates)
-            growth.judged([self.judge(one) for one in candidates])
+            growth.add_judged([self.judge(one) for one in candidates])
 
     @property
     def tried(self) -> Counter[Cell]:
@@ -144,14 +144,14 @@ def test_what_reviewers_turned_down_is_made_up_for_and_only_where_there_is_a_tar
     world = World(dict.fromkeys(CELLS, 0.8))
     growth = world.run(grown({CELLS[0]: 4, CELLS[1]: 0}, surplus=0))
     before = passed_in(growth)[CELLS[0]]
-    assert not growth.refuse({})
-    assert not growth.refuse({CELLS[1]: 3})
-    assert growth.refuse({CELLS[0]: 3})
+    assert not growth.raise_targets({})
+    assert not growth.raise_targets({CELLS[1]: 3})
+    assert growth.raise_targets({CELLS[0]: 3})
     world.run(growth)
     assert passed_in(growth)[CELLS[0]] >= 4 + 3 > before
     assert passed_in(growth)[CELLS[1]] == 0
-    assert not growth.refuse({CELLS[0]: 3}), "that has been made up for"
-    assert growth.refuse({CELLS[0]: 4}), "one more, of those that made up for the others"
+    assert not growth.raise_targets({CELLS[0]: 3}), "that has been made up for"
+    assert growth.raise_targets({CELLS[0]: 4}), "one more, of those that made up for the others"
 
 
 def test_a_surplus_is_aimed_at_so_that_there_is_a_choice() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirsb_build.build.context import Build
+from mirsb_build.build.context import Context
 from mirsb_build.checks import open_checks
 from mirsb_build.checks.probe import answer_in, outcome_of, quotes
 from mirsb_build.config.profiles import ModelChoice
@@ -426,7 +426,7 @@ def by_question(asked: Asked) -> ResponseLabel:
 
 
 @pytest.fixture
-def built(play: Play, folder: Path) -> Build:
+def built(play: Play, folder: Path) -> Context:
     """A small build with the probe, run to its release: offline models write, the server's respond and judge."""
     play.cast["ref"] = by_question
     models = {role: {"backend": "openai", "model": m, "base_url": play.server.url} for role, m in ROLES.items()}
@@ -437,7 +437,7 @@ def built(play: Play, folder: Path) -> Build:
 ROLES = {"reference_model": "ref", "response_judge": "judge"}
 
 
-def test_a_response_is_nowhere_but_in_the_call_cache(built: Build, folder: Path, play: Play) -> None:
+def test_a_response_is_nowhere_but_in_the_call_cache(built: Context, folder: Path, play: Play) -> None:
     responses = [RESPONSES[label] for label in LABELS]
     assert {label for asked in play.asked if (label := by_question(asked))} == set(LABELS), "all four were given"
     kept = {name: data for name, data in files_in(folder).items() if any(r.encode() in data for r in responses)}
@@ -452,7 +452,7 @@ def test_a_response_is_nowhere_but_in_the_call_cache(built: Build, folder: Path,
 
 
 def test_what_failed_the_probe_is_told_to_the_revisor_and_what_fails_to_the_end_is_the_control_set(
-    built: Build, play: Play
+    built: Context, play: Play
 ) -> None:
     history = History(built.store, built.name)
     attempts = [attempt for group in history.attempts.values() for attempt in group]
@@ -473,7 +473,7 @@ def test_what_failed_the_probe_is_told_to_the_revisor_and_what_fails_to_the_end_
     assert not control & set(history.instances)
 
 
-def test_a_finished_build_with_a_probe_asks_nothing_again(built: Build, play: Play) -> None:
+def test_a_finished_build_with_a_probe_asks_nothing_again(built: Context, play: Play) -> None:
     before = play.server.counts().requests
     again = finish(built.store.url, *built.order.settings[len(built.order.settings) - 4 :])
     assert play.server.counts().requests == before

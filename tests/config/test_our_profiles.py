@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirsb_build.build.context import open_build
+from mirsb_build.build.context import open_context
 from mirsb_build.checks import MODEL_CHECKS
 from mirsb_build.config.profiles import load_profile, profile_names
 from mirsb_build.errors import UsageError
@@ -19,7 +19,7 @@ from tests.openai_server import serve
 @pytest.mark.parametrize("name", profile_names())
 def test_every_profile_opens(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-key-for-tests")
-    build = open_build(order(folder, profile=name))
+    build = open_context(order(folder, profile=name))
     assert build.profile.name == name
     assert build.profile.description
     assert not folder.exists(), "opening writes nothing"
@@ -30,7 +30,7 @@ def test_there_is_a_profile_without_a_key_one_for_openai_and_one_of_the_paper() 
 
 
 def test_the_published_profile_asks_for_the_published_counts(folder: Path) -> None:
-    build = open_build(order(folder, profile="published"))
+    build = open_context(order(folder, profile="published"))
     assert sum(load_profile("published").targets.relation_types.values()) == 2676
     assert set(load_profile("published").targets.relation_types) == set(build.taxonomy.relation_types)
 
@@ -38,7 +38,7 @@ def test_the_published_profile_asks_for_the_published_counts(folder: Path) -> No
 def test_the_openai_profile_needs_a_key_and_nothing_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError, match="needs the environment variable OPENAI_API_KEY; set it, or use --profile"):
-        open_build(order(folder, profile="openai"))
+        open_context(order(folder, profile="openai"))
     profile = load_profile("openai")
     assert {choice.key_variable for choice in profile.models.values()} == {"OPENAI_API_KEY"}
     assert {choice.base_url for choice in profile.models.values()} == {None}
@@ -84,7 +84,7 @@ def test_the_papers_profile_has_its_roles_and_limits_and_asks_for_no_key(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    paper = open_build(order(folder, profile="paper")).profile
+    paper = open_context(order(folder, profile="paper")).profile
     models = {role: choice.model.partition("/")[2] for role, choice in paper.models.items()}
     assert (models["seed_writer"], models["revisor"]) == ("QwQ-32B", "DeepSeek-R1")
     assert load_profile("paper").limits.max_iterations == 5

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
 from mirsb_build.history import History
 from mirsb_build.llm.openai import endpoint as endpoint_module
@@ -51,11 +51,11 @@ class Api:
         limits = {"max_iterations": 2}
         self.profile.write_text(yaml.safe_dump({"extends": "offline", "models": models, "limits": limits}))
 
-    def open(self, *settings: str, **changes: Any) -> Build:
+    def open(self, *settings: str, **changes: Any) -> Context:
         asked = order(self.store, *settings, profile=self.profile, build="api")
-        return open_build(BuildOrder(**(asked.model_dump() | changes)))
+        return open_context(BuildOrder(**(asked.model_dump() | changes)))
 
-    def build(self, *settings: str, **changes: Any) -> Build:
+    def build(self, *settings: str, **changes: Any) -> Context:
         opened = self.open(*settings, **changes)
         run(opened)
         return opened
@@ -292,9 +292,9 @@ def test_a_cache_file_that_was_cut_in_half_is_asked_again_and_no_other(api: Api)
 PART = """
 import sys
 from mirsb_build.records import BuildOrder
-from mirsb_build.build.context import open_build
+from mirsb_build.build.context import open_context
 from tests.factories import run
-run(open_build(BuildOrder.model_validate_json(sys.argv[1])))
+run(open_context(BuildOrder.model_validate_json(sys.argv[1])))
 """
 
 
@@ -325,7 +325,7 @@ def test_the_key_is_in_no_byte_that_a_build_writes(api: Api, capfd: pytest.Captu
     api.fault("rate_limited", count=2, message="Slow down, {key}.")
     api.fault("prompt_filter", contains="Analogy", message="{key} may not ask this.")
     opened = api.build()
-    write_report(opened.store, opened.name)
+    write_report(History(opened.store, opened.name))
     assert (api.store / "builds/api/report.html").exists()
     assert kept_in(api.store, "*** may not ask this.") != []
     assert kept_in(api.store, KEY) == []
@@ -337,7 +337,7 @@ def test_a_key_from_a_file_is_in_no_byte_that_a_build_writes(api: Api, tmp_path:
     (tmp_path / "the-key").write_text(f"{KEY}\n")
     api.choose(key_variable=None, key_file=str(tmp_path / "the-key"))
     opened = api.build("limits.max_iterations=1")
-    write_report(opened.store, opened.name)
+    write_report(History(opened.store, opened.name))
     assert kept_in(api.store, KEY) == []
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image as PillowImage
 
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.preview import DRAFTED, SKETCHED, Preview, preview
 from mirsb_build.errors import BudgetReached, BuildLocked, UnknownName
 from mirsb_build.history import History
@@ -20,7 +20,7 @@ from mirsb_build.llm.openai import endpoint as endpoint_module
 from mirsb_build.store import build_lock
 from mirsb_build.views import verify
 from tests.end_to_end.program import Program, all_of, error_line, small
-from tests.factories import begun, each, order, run
+from tests.factories import at_work, begun, order, run
 from tests.openai_server import KEY, Server, serve
 
 ROUTE = "/v1/images/generations"
@@ -36,10 +36,10 @@ class Drawn:
         profile = {"extends": "offline", "models": {"illustrator": model}, "images": {"backend": "api"}}
         (folder / "drawn.yaml").write_text(yaml.safe_dump(profile))
 
-    def open(self, *settings: str) -> Build:
+    def open(self, *settings: str) -> Context:
         few = ("limits.max_iterations=1", "relation_types=[Causality, Analogy]", "seeds.per_category=2")
         asked = order(self.folder / "store", *few, *settings, build="drawn", profile=self.folder / "drawn.yaml")
-        return open_build(asked)
+        return open_context(asked)
 
     def preview(self, count: int = 4, relation: str = "Causality", *settings: str) -> Preview:
         return preview(self.open(*settings), relation, count)
@@ -90,9 +90,9 @@ def test_a_preview_is_paid_once_and_the_build_pays_for_none_of_it_again(drawn: D
 
 def test_once_there_are_drafts_those_are_drawn(drawn: Drawn) -> None:
     build = drawn.open()
-    with build.working():
-        seeds = each(build, build.seeds, build.growth().orders())
-        drafts = each(build, build.decompose, begun(build, seeds), 1)
+    with at_work(build) as each:
+        seeds = each(build.seeds, build.growth().orders())
+        drafts = each(build.decompose, begun(build, seeds), 1)
     told = drawn.preview(400)
     assert told.words == DRAFTED
     wanted = [(d.id, p.description) for d in drafts if d.relation_type == "Causality" for p in d.pictures]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.history import History
 from mirsb_build.records import Candidate, checksum
@@ -21,13 +21,13 @@ from tests.factories import decision, finish, order, run
 
 
 @pytest.fixture(scope="module")
-def history(finished: Build) -> History:
+def history(finished: Context) -> History:
     """A finished build to be looked at only."""
     return History(finished.store, "tiny")
 
 
 @pytest.fixture
-def copy(finished_copy: Build) -> History:
+def copy(finished_copy: Context) -> History:
     """The same in a folder of its own, to be tampered with."""
     return History(finished_copy.store, "tiny")
 
@@ -72,7 +72,7 @@ def test_a_story_has_every_round_with_its_replies_images_verdicts_and_decisions(
     assert [d.checksum for d in told.decisions] == [one.revision]
 
 
-def test_a_candidate_that_never_passed_has_a_story_too(finished: Build, history: History) -> None:
+def test_a_candidate_that_never_passed_has_a_story_too(finished: Context, history: History) -> None:
     failed = next(c for c in history.candidates.values() if history.state(c) != "passed")
     told = story(history, failed)
     assert (told.state, told.outcome, told.decisions) == ("failed", "not reviewed", ())
@@ -174,26 +174,26 @@ def rewrite_shard(folder: Path, stage: str, change: Callable[[str], str]) -> Non
     ],
 )
 def test_a_changed_record_is_found_though_its_shard_was_made_to_fit(
-    finished_copy: Build, folder: Path, stage: str, old: str, new: str, told: str
+    finished_copy: Context, folder: Path, stage: str, old: str, new: str, told: str
 ) -> None:
     rewrite_shard(folder, stage, lambda body: body.replace(old, new))
     assert told in wheres(verify(History(finished_copy.store, "tiny")))
 
 
-def test_changed_view_hashes_are_found(finished_copy: Build, folder: Path) -> None:
+def test_changed_view_hashes_are_found(finished_copy: Context, folder: Path) -> None:
     zeros = f'"view_hashes":"{"0" * 768}"'
     rewrite_shard(folder, "filter", lambda body: re.sub('"view_hashes":"[0-9a-f]*"', zeros, body))
     assert "view hashes is stated as" in wheres(verify(History(finished_copy.store, "tiny")))
 
 
-def test_a_damaged_shard_is_found(finished_copy: Build, folder: Path) -> None:
+def test_a_damaged_shard_is_found(finished_copy: Context, folder: Path) -> None:
     shard = next(folder.glob("builds/tiny/filter/round-1/shard-*.jsonl"))
     shard.write_bytes(shard.read_bytes()[:-5])
     assert "filter/round-1/shard-" in wheres(verify(History(finished_copy.store, "tiny")))
 
 
 def test_a_changed_decision_is_found(folder: Path) -> None:
-    build = open_build(order(folder, "review.mode=people", "limits.candidates=4"))
+    build = open_context(order(folder, "review.mode=people", "limits.candidates=4"))
     run(build)
     history = History(build.store, "tiny")
     passed = [i.candidate for i in history.instances.values()]
@@ -223,13 +223,13 @@ def test_a_changed_file_of_an_earlier_release_is_found(folder: Path) -> None:
     "pattern", ["blobs/*/*.png", "builds/tiny/release/1/README.md", "builds/tiny/synthesize/round-1/shard-*.jsonl"]
 )
 def test_what_an_audit_found_damaged_is_made_again_by_the_build(
-    finished_copy: Build, folder: Path, pattern: str
+    finished_copy: Context, folder: Path, pattern: str
 ) -> None:
     """As the message of `mirsb audit --verify` says."""
     file = next(folder.glob(pattern))
     file.write_bytes(file.read_bytes()[:-5])
     assert verify(History(finished_copy.store, "tiny")).findings
-    run(open_build(order(folder)))
+    run(open_context(order(folder)))
     assert wheres(verify(History(finished_copy.store, "tiny"))) == ""
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from mirsb_build.build.context import Build, open_build
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.method import seven_stages
+from mirsb_build.build.scheduler import Made, Make, Scheduler, working
+from mirsb_build.build.shards import ShardTask
 from mirsb_build.errors import UnknownName
 from mirsb_build.history import History
 from mirsb_build.records import Candidate
 from mirsb_build.views import Funnel, funnel
-from tests.factories import each, finish, order
+from tests.factories import OneByOne, at_work, finish, order
 
 
-def count(build: Build) -> Funnel:
+def count(build: Context) -> Funnel:
     counted = funnel(History(build.store, build.name))
     assert counted.candidates == counted.passed + counted.failed + counted.dead + counted.open
     for cell in counted.cells:
@@ -30,19 +33,25 @@ class Stopped(Exception):
     """Raised by a pass that a test does not let run."""
 
 
-def run_until(build: Build, stop: tuple[str, int]) -> None:
-    """Run a build up to one pass of a stage, which is not made."""
+class UpTo(OneByOne):
+    """Makes shards up to one pass of a stage, which begins and makes none."""
 
-    def each_before(build: Build, stage: Any, records: Any, round: int = 0) -> list[Any]:
-        if (stage.name, round) == stop:
+    def __init__(self, stage: str, round: int) -> None:
+        super().__init__()
+        self._stop = (stage, round)
+
+    def run(self, tasks: Sequence[ShardTask], make: Make, *, out: bool) -> Iterator[Made]:
+        if tasks and (tasks[0].stage, tasks[0].round) == self._stop:
             raise Stopped
-        return each(build, stage, records, round)
-
-    with build.working(), pytest.raises(Stopped):
-        seven_stages(build, each_before)
+        return super().run(tasks, make, out=out)
 
 
-def test_a_finished_build_is_counted_as_it_ended(finished: Build) -> None:
+def run_until(build: Context, stop: tuple[str, int]) -> None:
+    with working(build) as portal, pytest.raises(Stopped):
+        seven_stages(build, Scheduler(build, UpTo(*stop), portal))
+
+
+def test_a_finished_build_is_counted_as_it_ended(finished: Context) -> None:
     counted = count(finished)
     assert (counted.build, counted.profile, counted.stage) == ("tiny", "offline", "publish")
     assert (counted.seeds, counted.candidates) == (2, 18)
@@ -55,7 +64,7 @@ def test_a_finished_build_is_counted_as_it_ended(finished: Build) -> None:
     assert len(counted.cells) == 18
 
 
-def test_what_was_counted_is_what_the_records_say(finished: Build) -> None:
+def test_what_was_counted_is_what_the_records_say(finished: Context) -> None:
     counted = count(finished)
     store = finished.store
     rounds = store.rounds("tiny", "filter")
@@ -70,7 +79,7 @@ def test_what_was_counted_is_what_the_records_say(finished: Build) -> None:
 
 @pytest.mark.parametrize("stop", [("seeds", 0), ("decompose", 1), ("synthesize", 1), ("filter", 1), ("decompose", 2)])
 def test_a_build_that_was_stopped_is_counted_as_far_as_it_got(folder: Any, stop: tuple[str, int]) -> None:
-    build = open_build(order(folder))
+    build = open_context(order(folder))
     run_until(build, stop)
     counted = count(build)
     passed_by_then = stop[1] == 2
@@ -83,19 +92,19 @@ def test_a_build_that_was_stopped_is_counted_as_far_as_it_got(folder: Any, stop:
 
 
 def test_a_build_of_which_nothing_is_made_yet_can_be_looked_at(folder: Any) -> None:
-    build = open_build(order(folder))
-    with build.working():
+    build = open_context(order(folder))
+    with at_work(build):
         pass
     counted = count(build)
     assert (counted.stage, counted.seeds, counted.candidates) == ("nothing yet", 0, 0)
 
 
 def test_a_build_that_was_ordered_otherwise_and_stopped_at_once_can_be_looked_at(
-    finished_copy: Build, folder: Any
+    finished_copy: Context, folder: Any
 ) -> None:
     """Ordered for another category, and killed before its seeds were written."""
-    other = open_build(order(folder, "seeds.categories=[Violence]"))
-    with other.working():
+    other = open_context(order(folder, "seeds.categories=[Violence]"))
+    with at_work(other):
         pass
     assert count(other).candidates == 0
 
@@ -109,8 +118,8 @@ def test_candidates_that_failed_their_last_round_are_failed_and_not_open(folder:
 
 def test_a_longer_build_opens_again_what_had_failed(folder: Any) -> None:
     short = count(finish(folder, "limits.max_iterations=1"))
-    longer = open_build(order(folder))
-    with longer.working():
+    longer = open_context(order(folder))
+    with at_work(longer):
         reopened = count(longer)
     assert (reopened.failed, reopened.open) == (0, short.failed)
 
@@ -132,12 +141,12 @@ def test_a_review_by_people_is_waited_for(folder: Any) -> None:
     assert (counted.accepted, counted.release, counted.simulated_review) == (0, None, False)
 
 
-def test_an_unknown_build_is_answered_with_the_nearest(finished: Build) -> None:
+def test_an_unknown_build_is_answered_with_the_nearest(finished: Context) -> None:
     with pytest.raises(UnknownName, match=f"store {finished.store.url}: unknown build 'tinny'; did you mean 'tiny'"):
         History(finished.store, "tinny")
 
 
-def test_damaged_shards_are_left_out_and_not_stumbled_over(finished_copy: Build, folder: Any) -> None:
+def test_damaged_shards_are_left_out_and_not_stumbled_over(finished_copy: Context, folder: Any) -> None:
     for shard in folder.glob("builds/tiny/*/round-*/shard-0000.jsonl"):
         if "seeds" not in str(shard):
             shard.write_bytes(shard.read_bytes()[:-7])

@@ -191,7 +191,7 @@ def finished(store: Store) -> Store:
 
 
 def page(store: Store, build: str = BUILD) -> str:
-    write_report(store, build)
+    write_report(History(store, build))
     data = store.files.read(f"builds/{build}/report.html")
     assert data is not None
     return data.decode()
@@ -395,7 +395,7 @@ def test_bytes_that_are_no_image_leave_a_placeholder(finished: Store) -> None:
 
 def test_a_build_that_is_not_there_is_named(store: Store) -> None:
     with pytest.raises(UnknownName, match="nowhere"):
-        write_report(store, "nowhere")
+        write_report(History(store, "nowhere"))
 
 
 def test_pictures_have_their_description_as_text(finished: Store) -> None:

@@ -15,8 +15,7 @@ import pytest
 import yaml
 from PIL import Image as PillowImage
 
-from mirsb_build.build.context import Build, Unfinished, only_finished, open_build
-from mirsb_build.build.method import seven_stages
+from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.plan import Plan, plan
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
 from mirsb_build.images import BackendContext, RenderResult, open_backend
@@ -49,11 +48,11 @@ class Drawn:
         profile = {"extends": "offline", "models": {"illustrator": model}, "images": images}
         self.profile.write_text(yaml.safe_dump(profile | {"description": "Pictures by the loopback server."}))
 
-    def open(self, *settings: str, build: str = "drawn") -> Build:
+    def open(self, *settings: str, build: str = "drawn") -> Context:
         few = ("limits.max_iterations=1", "relation_types=[Causality, Analogy]", "seeds.per_category=2")
-        return open_build(order(self.folder / "store", *few, *settings, build=build, profile=self.profile))
+        return open_context(order(self.folder / "store", *few, *settings, build=build, profile=self.profile))
 
-    def build(self, *settings: str, build: str = "drawn") -> Build:
+    def build(self, *settings: str, build: str = "drawn") -> Context:
         opened = self.open(*settings, build=build)
         run(opened)
         return opened
@@ -234,7 +233,7 @@ def test_a_backend_that_is_left_early_leaves_no_task_behind(api: Drawn) -> None:
 
 def test_a_profile_without_an_illustrator_hears_of_it_at_once(api: Drawn) -> None:
     with pytest.raises(UsageError, match=r"images.backend: api needs models.illustrator in the profile; add it"):
-        open_build(order(api.folder / "store", "images.backend=api"))
+        open_context(order(api.folder / "store", "images.backend=api"))
     with pytest.raises(UsageError, match="image backend 'api': tries"):
         api.choose({"tries": 0})
         api.open()
@@ -255,7 +254,7 @@ def test_the_identity_follows_what_pictures_depend_on(api: Drawn) -> None:
 # Whole builds
 
 
-def illustrations(build: Build) -> list[ModelCall]:
+def illustrations(build: Context) -> list[ModelCall]:
     return [call for call in History(build.store, build.name).calls() if call.role == "illustrator"]
 
 
@@ -322,12 +321,8 @@ def test_a_picture_without_an_image_fails_its_candidate_and_says_why(api: Drawn)
     assert verify(history).findings == ()
 
 
-def planned(build: Build) -> Plan:
-    try:
-        seven_stages(build, only_finished)
-    except Unfinished as stop:
-        return plan(build, stop)
-    return plan(build, None)
+def planned(build: Context) -> Plan:
+    return plan(build)
 
 
 def test_a_plan_has_the_calls_and_the_cost_of_pictures(api: Drawn) -> None:

@@ -22,7 +22,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from PIL import Image as PillowImage
 
-from mirsb_build.build.context import open_build
+from mirsb_build.build.context import open_context
 from mirsb_build.errors import ModelError, UsageError
 from mirsb_build.history import History
 from mirsb_build.images import Images
@@ -430,7 +430,7 @@ def test_options_that_cannot_be_are_named(tmp_path: Path) -> None:
         ("images.options={model: m, devices: [gpu]}", "gpu"),
     ):
         with pytest.raises(UsageError, match=f"image backend 'diffusion': .*{said}"):
-            open_build(order(tmp_path, "images.backend=diffusion", setting))
+            open_context(order(tmp_path, "images.backend=diffusion", setting))
 
 
 def test_doctor_tells_a_model_that_is_here_from_one_that_is_not(model: Path, tmp_path: Path) -> None:
@@ -470,7 +470,7 @@ def test_a_build_draws_its_pictures_and_finds_them_again(tmp_path: Path) -> None
         "checks.integrity.min_spread=0",
         "relation_types=[Temporal_Jump, Analogy]",
     )
-    first = open_build(order(tmp_path / "store", *settings))
+    first = open_context(order(tmp_path / "store", *settings))
     outcome = run(first)
     assert outcome.passed > 0 and first.images.images_made > 0
     history = History(first.store, first.name)
@@ -485,6 +485,6 @@ def test_a_build_draws_its_pictures_and_finds_them_again(tmp_path: Path) -> None
     )
     assert any("small-flux@" in agent for agent in prov(told)["agent"])
     assert str(tmp_path) not in told.model_dump_json(), "no path of this machine goes into a record"
-    again = open_build(order(tmp_path / "store", *settings))
+    again = open_context(order(tmp_path / "store", *settings))
     assert run(again) == outcome
     assert again.images.images_made == 0
