@@ -69,13 +69,14 @@ def _texts() -> list[Row]:
     """How near the texts of candidates of different seed queries lie."""
     from benchmarks.filtering import drafted
     from mirsb_build.build.context import open_context
+    from mirsb_build.build.scheduler import Threads, at_work
     from mirsb_build.records import BuildOrder
 
     with tempfile.TemporaryDirectory() as folder:
         settings = (f"seeds.per_category={SEEDS_PER_CATEGORY}",)
         build = open_context(BuildOrder(build="bench", store=str(Path(folder) / "store"), settings=settings))
-        with at_work(build) as each:
-            candidates = [c for c in drafted(build) if c.alive]
+        with at_work(build, Threads(2)) as each_shard:
+            candidates = [c for c in drafted(build, each_shard) if c.alive]
     embedder = Embedder(PACKAGED)
     told = {text for c in candidates for text in (c.prompt, *(p.description for p in c.pictures))}
     vectors = dict(zip(told, embedder.embed(list(told)), strict=True))

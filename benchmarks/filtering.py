@@ -15,7 +15,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +25,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from benchmarks.results import Row, show
 from mirsb_build.build.context import Context, open_context
+from mirsb_build.build.scheduler import Scheduler, Threads, at_work
 from mirsb_build.checks import MODEL_CHECKS, open_checks
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.ports import AnyCheck, BatchCheck, Check, ComparingCheck
@@ -73,26 +73,20 @@ def measure(instances: int = INSTANCES, profile: str = PROFILE) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         settings = f"seeds.per_category={SEEDS_PER_CATEGORY}", f"limits.candidates={instances}"
         build = open_context(BuildOrder(build="bench", store=str(Path(folder) / "store"), settings=settings))
-        with at_work(build) as each:
-            candidates = _illustrated(build)
-            return _filtered(build, candidates, profile)
+        with at_work(build, Threads(SHARDS_AT_ONCE)) as each_shard:
+            candidates = _illustrated(build, each_shard)
+            return _filtered(build, each_shard, candidates, profile)
 
 
-def _each_shard(build: Context, stage: Any, records: Sequence[Any], round: int = 0) -> list[Any]:
-    with ThreadPoolExecutor(SHARDS_AT_ONCE) as threads:
-        return [r for shard in threads.map(build.run, build.shards(stage, round, records)) for r in shard]
-
-
-def drafted(build: Context) -> list[Candidate]:
+def drafted(build: Context, each_shard: Scheduler) -> list[Candidate]:
     """The candidates of a build that is at work, as the first round's revisor writes them."""
     growth = build.growth()
-    growth.add_seeds(_each_shard(build, build.seeds, growth.orders()))
-    return _each_shard(build, build.decompose, build.in_order(growth.next_round()), 1)
+    growth.add_seeds(each_shard(build.seeds, growth.orders()))
+    return each_shard(build.decompose, build.in_order(growth.next_round()), 1)
 
 
-def _illustrated(build: Context) -> list[Candidate]:
-    drafts = drafted(build)
-    pictured = _each_shard(build, build.synthesize, drafts, 1)
+def _illustrated(build: Context, each_shard: Scheduler) -> list[Candidate]:
+    pictured = each_shard(build.synthesize, drafted(build, each_shard), 1)
     return [_lettered(c, build.store, n) if n % LETTERED == 0 else c for n, c in enumerate(pictured)]
 
 
@@ -115,7 +109,7 @@ def _lettered(candidate: Candidate, store: Store, number: int) -> Candidate:
     )
 
 
-def _filtered(build: Context, candidates: Sequence[Candidate], profile: str) -> list[Row]:
+def _filtered(build: Context, each_shard: Scheduler, candidates: Sequence[Candidate], profile: str) -> list[Row]:
     choices = load_profile(profile).checks
     began = time.perf_counter(), time.process_time()
     local = open_checks({n: o for n, o in choices.items() if n not in MODEL_CHECKS}, build.taxonomy)
@@ -134,7 +128,7 @@ def _filtered(build: Context, candidates: Sequence[Candidate], profile: str) -> 
         patch.object(build.images, "read", rest.around(build.images.read)),
     ):
         compared = Compare(local).attach(candidates, ())
-        judged: list[Candidate] = _each_shard(build, stage, compared, 1)
+        judged: list[Candidate] = each_shard(stage, compared, 1)
     wall, processor = time.perf_counter() - began[0], time.process_time() - began[1]
     shown = [p.image.id for c in candidates for p in c.pictures if p.image]
     full = len(candidates) >= INSTANCES

@@ -18,7 +18,7 @@ from mirsb_build.config.prompts import Prompts, load_prompts
 from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
 from mirsb_build.images.backends.openmoji.backend import OpenMoji
 from mirsb_build.store import Store
-from tests.factories import at_work, finish, order
+from tests.factories import finish, order, run
 
 # Two cores shared by everything: a slow example says nothing of the code, and our function-scoped stores do not mind
 # being used by several examples.
@@ -96,5 +96,5 @@ def finished_copy(finished: Context, finished_folder: Path, folder: Path) -> Con
     """The same in `folder`, to be changed at will."""
     shutil.copytree(finished_folder, folder)
     build = open_context(order(folder))
-    with at_work(build):
-        return build  # its build.json now says where it lies
+    run(build)  # its build.json now says where it lies
+    return build

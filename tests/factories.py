@@ -15,7 +15,8 @@ from PIL import Image as PillowImage
 
 from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.method import Ended, seven_stages
-from mirsb_build.build.scheduler import Made, Make, Scheduler, run_build, working
+from mirsb_build.build.scheduler import Made, Make, Scheduler, run_build
+from mirsb_build.build.scheduler import at_work as scheduling
 from mirsb_build.build.shards import ShardTask
 from mirsb_build.config.profiles import ModelChoice
 from mirsb_build.config.prompts import Prompts
@@ -309,8 +310,8 @@ class OneByOne:
 @contextmanager
 def at_work(build: Context, shards: int | None = None) -> Generator[Scheduler]:
     """A build's scheduler, to run single passes of stages with."""
-    with working(build) as portal:
-        yield Scheduler(build, OneByOne(shards), portal)
+    with scheduling(build, OneByOne(shards)) as scheduler:
+        yield scheduler
 
 
 def run(build: Context) -> Ended:

@@ -92,9 +92,14 @@ class Context:
         return targets
 
     def _check_images(self) -> None:
-        """Raise for an image backend, options or layouts that there are not; nothing is opened."""
+        """Raise for an image backend, options, layouts or a role that there are not; nothing is opened."""
         kind, _ = find_backend(self.profile.images)
         layouts: frozenset[str] = kind.layouts
+        if kind.role and kind.role not in self.profile.models:
+            backend = self.profile.images.backend
+            raise UsageError(
+                f"images.backend: {backend} needs models.{kind.role} in the profile; add it, or choose another backend"
+            )
         for name in self.relation_types:
             layout = self.taxonomy.relation_type(name).layout
             if layouts and layout not in layouts:

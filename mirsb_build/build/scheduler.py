@@ -177,8 +177,7 @@ def shards_at_once(profile: Profile) -> int:
 
 def run_build(context: Context, runner: Runner) -> Ended:
     """Run what is left of a build, as far as it goes; its report and its finish are written at the end."""
-    with working(context) as portal:
-        scheduler = Scheduler(context, runner, portal)
+    with at_work(context, runner) as scheduler:
         ended = seven_stages(context, scheduler)
         scheduler.end(ended)
         conclude(context)
@@ -186,16 +185,17 @@ def run_build(context: Context, runner: Runner) -> Ended:
 
 
 @contextmanager
-def working(context: Context) -> Generator[BlockingPortal]:
+def at_work(context: Context, runner: Runner) -> Generator[Scheduler]:
     """Hold the build, note what it is made with, and run the event loop that all its shards share.
 
     One loop for all shards, so that connections, limits and running calls are shared too.
     """
     context.check_ready()
     with build_lock(context.store.files, context.name), start_blocking_portal() as portal:
+        context.store.list_blobs_anew()
         if write_note(context.store, context.note):
             delete_finish(context.store, context.name)
         try:
-            yield portal
+            yield Scheduler(context, runner, portal)
         finally:
             portal.call(context.images.close)

@@ -47,7 +47,7 @@ class Estimate(Record):
                 )
                 for one in self.by_role
             ),
-            images=round(self.images * share),
+            images=ceil(self.images * share),
         )
 
 

@@ -35,6 +35,12 @@ class BlobListing:
                 self._lengths.update(self._files.sizes(FOLDER))
                 self._listed = True
 
+    def forget_all(self) -> None:
+        """List anew at the next question: others may have changed the store since."""
+        with self._lock:
+            self._lengths.clear()
+            self._listed = False
+
     def has(self, sha256: str, extension: str, length: int) -> bool:
         """Whether a blob is there and, where `length` is not 0, has so many bytes."""
         name = f"{sha256}.{extension}"

@@ -74,6 +74,10 @@ class Store:
         self._blobs.list_all()
         return self._blobs.has(sha256, extension, length)
 
+    def list_blobs_anew(self) -> None:
+        """Forget which blobs were there when they were listed."""
+        self._blobs.forget_all()
+
     def get_blob(self, sha256: str, extension: str) -> bytes:
         """The bytes; raises Damaged if they are missing or do not match their name."""
         name = self.blob_name(sha256, extension)

@@ -10,8 +10,9 @@ import pytest
 from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.plan import plan
 from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
+from mirsb_build.history import History
 from mirsb_build.records import Decision, Instance, ReviewItem
-from mirsb_build.views import Funnel, History, funnel
+from mirsb_build.views import Funnel, funnel
 from tests.factories import files_in, finish, order, run, stop_after
 
 PEOPLE = ("relation_types=[Analogy, Relevance]", "review.mode=people", "targets.per_cell=3")
@@ -162,7 +163,7 @@ def test_names_that_are_none_are_answered_before_anything_is_made(folder: Path) 
     with pytest.raises(UnknownName, match="unknown risk category 'Privasy'; did you mean 'Privacy'"):
         open_context(order(folder, "targets.cells={Privasy: {Analogy: 3}}"))
     with pytest.raises(ModelError, match="embedder 'nowhere' is not there"):
-        open_context(order(folder, "targets.per_cell=3", "targets.embedder=nowhere"))
+        run(open_context(order(folder, "targets.per_cell=3", "targets.embedder=nowhere")))
     assert not folder.exists()
 
 

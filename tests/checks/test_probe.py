@@ -24,13 +24,13 @@ from mirsb_build.config.profiles import ModelChoice
 from mirsb_build.config.prompts import Prompts
 from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
+from mirsb_build.history import History
 from mirsb_build.images import Images
 from mirsb_build.llm import Ledger, Models, open_models
 from mirsb_build.ports import AnyCheck, Finding, ModelCheck
 from mirsb_build.records import Candidate, Message, Request, ResponseLabel, Verdict, content_hash
 from mirsb_build.stages.filter import Filter
 from mirsb_build.store import Store
-from mirsb_build.views import History
 from tests.factories import (
     NoiseBackend,
     candidate,

@@ -10,7 +10,8 @@ import pytest
 
 from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.method import seven_stages
-from mirsb_build.build.scheduler import Made, Make, Scheduler, working
+from mirsb_build.build.scheduler import Made, Make
+from mirsb_build.build.scheduler import at_work as scheduling
 from mirsb_build.build.shards import ShardTask
 from mirsb_build.errors import UnknownName
 from mirsb_build.history import History
@@ -47,8 +48,8 @@ class UpTo(OneByOne):
 
 
 def run_until(build: Context, stop: tuple[str, int]) -> None:
-    with working(build) as portal, pytest.raises(Stopped):
-        seven_stages(build, Scheduler(build, UpTo(*stop), portal))
+    with scheduling(build, UpTo(*stop)) as each_shard, pytest.raises(Stopped):
+        seven_stages(build, each_shard)
 
 
 def test_a_finished_build_is_counted_as_it_ended(finished: Context) -> None:

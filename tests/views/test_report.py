@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from mirsb_build.config.profiles import load_profile
 from mirsb_build.errors import UnknownName
-from mirsb_build.history import History
+from mirsb_build.history import History, Pass
 from mirsb_build.records import (
     Candidate,
     Decision,
@@ -129,6 +129,14 @@ def write_note(store: Store) -> None:
     store.write_json(f"builds/{BUILD}/build.json", note)
 
 
+def enter(store: Store, stage: str, round: int, shards: int = 1, new: Sequence[Candidate] = ()) -> None:
+    """Write down a pass, as the run of a build does."""
+    entering = tuple((candidate.seed_query.id, candidate.relation_type) for candidate in new)
+    entered = Pass(stage=stage, round=round, shards=("key",) * shards, new=entering)
+    name = f"builds/{BUILD}/passes.jsonl"
+    store.files.write(name, (store.files.read(name) or b"") + entered.model_dump_json().encode() + b"\n")
+
+
 def write_seeds(store: Store) -> list[Candidate]:
     """Two seed queries a category and what the policy dropped; returns the candidates."""
     seeds: list[SeedQuery] = []
@@ -144,12 +152,14 @@ def write_seeds(store: Store) -> list[Candidate]:
         batch = SeedBatch(risk_category=category, seeds=here, calls=(call(f"seeds {category}"),), exclusions=dropped)
         store.write_shard(BUILD, "seeds", 0, n, Shard("key", [batch]))
         seeds += here
+    enter(store, "seeds", 0, shards=len(CATEGORIES))
     return [Candidate(seed_query=seed, relation_type=relation) for seed in seeds for relation in RELATIONS]
 
 
 def write_round(store: Store, round: int, candidates: Sequence[Candidate]) -> None:
     for stage in ("decompose", "synthesize", "filter"):
         store.write_shard(BUILD, stage, round, 0, Shard("key", list(candidates)))
+        enter(store, stage, round, new=candidates if (stage, round) == ("decompose", 1) else ())
 
 
 def write_review(store: Store, passed: Sequence[Candidate], simulated: bool) -> None:
@@ -172,8 +182,10 @@ def write_review(store: Store, passed: Sequence[Candidate], simulated: bool) -> 
         for n, candidate in enumerate(passed)
     ]
     store.write_shard(BUILD, "review_import", 0, 0, Shard("key", instances))
+    enter(store, "review_import", 0)
     release = Release(version="1", instances=len(passed) - 1, path="x", content="e" * 64, simulated=simulated)
     store.write_shard(BUILD, "publish", 0, 0, Shard("key", [release]))
+    enter(store, "publish", 0)
 
 
 @pytest.fixture
@@ -345,7 +357,7 @@ def test_a_build_with_seeds_only_has_a_page_too(store: Store) -> None:
     write_note(store)
     write_seeds(store)
     words = Reader(page(store)).words
-    assert "0 passed + 0 failed + 0 dead + 8 open" in words
+    assert "0 passed + 0 failed + 0 dead + 0 open" in words
     assert "No candidate has passed the checks yet." in words
 
 

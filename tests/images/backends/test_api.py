@@ -18,13 +18,14 @@ from PIL import Image as PillowImage
 from mirsb_build.build.context import Context, open_context
 from mirsb_build.build.plan import Plan, plan
 from mirsb_build.errors import BudgetReached, ModelError, UsageError
+from mirsb_build.history import History
 from mirsb_build.images import BackendContext, RenderResult, open_backend
 from mirsb_build.images.backends.api import MOST_PIXELS
 from mirsb_build.images.normalise import Unusable, decode_to_srgb
 from mirsb_build.llm.openai import endpoint as endpoint_module
 from mirsb_build.ports import ImageBackend, RenderedImage
 from mirsb_build.records import Image, ImageSpec, ModelCall, NoImage
-from mirsb_build.views import History, funnel, prov, story, verify
+from mirsb_build.views import funnel, prov, story, verify
 from tests.factories import image_spec, order, png, run
 from tests.openai_server import KEY, Asked, Server, serve
 
