@@ -102,11 +102,11 @@ def make_elsewhere(shard: ShardTask) -> Records:
     return run_shard(shard)
 
 
-def _dask(workers: int) -> Any:
+def _dask(workers: int) -> TaskRunner[Any]:
     """A Dask cluster of processes with one thread each, for work that takes the processor."""
     try:
-        from prefect_dask import DaskTaskRunner  # pyright: ignore
+        from prefect_dask import DaskTaskRunner
     except ImportError as error:
         raise UsageError("runner.kind dask needs prefect-dask; pip install 'mirsb-build[dask]'") from error
     cluster = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    return DaskTaskRunner(cluster_kwargs=cluster)
+    return cast(TaskRunner[Any], DaskTaskRunner(cluster_kwargs=cluster))

@@ -66,7 +66,7 @@ def _documents_stand(context: Context) -> bool:
     """Whether the report is there, and the note says what it would say now."""
     store, name = context.store, context.name
     try:
-        return store.files.exists(f"builds/{name}/report.html") and read_note(store, name) == context.note
+        return store.files.exists(f"builds/{name}/report.html") and read_note(store, name).agrees(context.note)
     except MirsbError:  # a note that is missing or cut is written anew by the run
         return False
 

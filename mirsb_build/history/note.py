@@ -24,6 +24,11 @@ class BuildNote(Record):
     """Risk category, relation type, instances; empty where no target is given."""
     made_with: MadeWith
 
+    def agrees(self, other: BuildNote) -> bool:
+        """Whether both say the same, wherever the store lies: one that was moved holds the same build."""
+        here = self.order.model_copy(update={"store": other.order.store})
+        return self.model_copy(update={"order": here}) == other
+
     @property
     def target_of(self) -> dict[Cell, int]:
         """Instances that each cell is to have."""
@@ -50,9 +55,11 @@ def read_note(store: Store, build: str) -> BuildNote:
 
 
 def write_note(store: Store, note: BuildNote) -> bool:
-    """Write the note; return whether it said something else before."""
-    data = (note.model_dump_json(indent=2) + "\n").encode()
-    changed = store.files.read(note_file(note.build)) != data
-    if changed:
-        store.files.write(note_file(note.build), data)
-    return changed
+    """Write the note, unless there is one that agrees; return whether it was written."""
+    try:
+        if read_note(store, note.build).agrees(note):
+            return False
+    except (UnknownName, Damaged):
+        pass
+    store.files.write(note_file(note.build), (note.model_dump_json(indent=2) + "\n").encode())
+    return True

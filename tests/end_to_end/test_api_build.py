@@ -229,7 +229,7 @@ def test_an_endpoint_that_is_not_there_is_one_line_soon(api: Api) -> None:
 )
 def test_bad_input_is_one_clear_line_before_anything_is_sent(api: Api, setting: str, said: str) -> None:
     with pytest.raises(UsageError) as stop:
-        api.open(setting)
+        api.open(setting).check_ready()
     assert said in str(stop.value)
     assert "\n" not in str(stop.value)
     assert api.requests() == 0
