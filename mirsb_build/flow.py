@@ -6,6 +6,7 @@ method itself is `build/method.py` and knows nothing of Prefect.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -82,7 +83,8 @@ class Tasks:
         elsewhere = cast(TaskRunner[Any], self._elsewhere)
 
         def run(shard: ShardTask) -> Records:
-            return elsewhere.submit(make_elsewhere, {"shard": quote(shard)}).result()
+            made = elsewhere.submit(make_elsewhere, {"name": shard.name, "shard": pickle.dumps(shard)}).result()
+            return pickle.loads(made)
 
         with ThreadPoolExecutor(2 * self._workers) as threads:
             futures = [threads.submit(copy_context().run, make, shard, run) for shard in tasks]
@@ -96,16 +98,16 @@ def make_here(make: Make, shard: ShardTask) -> Records:
     return make(shard, None)
 
 
-@task(task_run_name="{shard.name}", cache_policy=NO_CACHE, persist_result=False)
-def make_elsewhere(shard: ShardTask) -> Records:
-    """Make one shard in a worker's process."""
-    return run_shard(shard)
+@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
+def make_elsewhere(name: str, shard: bytes) -> bytes:
+    """Make one shard in a worker's process; pickled both ways, or Prefect would look for futures in every record."""
+    return pickle.dumps(run_shard(pickle.loads(shard)))
 
 
 def _dask(workers: int) -> TaskRunner[Any]:
     """A Dask cluster of processes with one thread each, for work that takes the processor."""
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
         raise UsageError("runner.kind dask needs prefect-dask; pip install 'mirsb-build[dask]'") from error
     cluster = {"n_workers": workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None}

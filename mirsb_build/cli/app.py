@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from mirsb_build.cli import build, images, inspect, publish, review, taxonomy
-from mirsb_build.cli.interrupts import STOPPED
 from mirsb_build.errors import MirsbError
 from mirsb_build.runtime.memory import limit_arenas
 
@@ -54,9 +53,6 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; nothing is lost
-    except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr, flush=True)
-        os._exit(130)  # threads that are still at work would keep it waiting
     except Exception as error:
         if os.environ.get(DEBUG):
             raise

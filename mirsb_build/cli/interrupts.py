@@ -17,13 +17,15 @@ PATIENCE = 1.0
 
 @contextmanager
 def promptly() -> Generator[None]:
-    """Inside, Ctrl-C raises KeyboardInterrupt; threads that keep the process from ending do so for a second only."""
+    """Let Ctrl-C end the process, with exit code 130, after whatever is under way has had a second to end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
+    except KeyboardInterrupt:
+        _leave()
     finally:
         signal.signal(signal.SIGINT, before)
 

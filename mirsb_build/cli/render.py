@@ -98,10 +98,16 @@ class _Lines(logging.Handler):
         step = getattr(record, "step", None)
         line = record.getMessage()
         if not isinstance(step, Step):
-            print(line, file=sys.stderr, flush=True)
+            _write_line(line)
         elif step.done == step.total and line not in self._said:
             self._said.add(line)
-            print(line, file=sys.stderr, flush=True)
+            _write_line(line)
+
+
+def _write_line(line: str) -> None:
+    """A line on stderr in one write, so that Ctrl-C does not come between it and its end."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def outcome(result: Funnel, store: Store, already: bool) -> None:
