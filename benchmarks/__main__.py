@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.results import keep, show
 
-BENCHMARKS = ("checks", "commands", "engine", "filtering", "images", "orchestration", "rejudging")
+BENCHMARKS = ("checks", "commands", "engine", "filtering", "images", "orchestration", "rejudging", "standing")
 
 
 def main(names: list[str]) -> int:

@@ -85,7 +85,7 @@ def _store(url: str) -> Item:
 
 def _prefect() -> Item:
     url = os.environ.get("PREFECT_API_URL")
-    return Item(name="prefect server", ok=True, detail=url or "none set: builds start a temporary one")
+    return Item(name="prefect server", ok=True, detail=url or "none set: builds run without one")
 
 
 def _token() -> Item:

@@ -34,10 +34,7 @@ def demo(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 @pytest.fixture(scope="session")
 def prefect_server(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """A real Prefect server on a free port with a database of its own.
-
-    A build that finds a server starts no temporary one, which saves it half of its time.
-    """
+    """A real Prefect server on a free port with a database of its own."""
     folder, port = tmp_path_factory.mktemp("prefect"), free_port()
     url = f"http://127.0.0.1:{port}/api"
     ours = program.also(PREFECT_HOME=str(folder / "home"), PREFECT_API_URL=url, PREFECT_SERVER_UI_ENABLED="false")
