@@ -7,10 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from bm25s.stopwords import STOPWORDS_EN
-
 from mirsb_build.config.taxonomy import Paraphrases
 from mirsb_build.similarity.stemming import stem
+
+STOP_WORDS = frozenset(
+    """
+    a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to
+    was will with
+    """.split()
+)
+"""Lucene's English ones, which bm25s has too: importing it takes a third of a second for scipy."""
 
 COMMON = frozenset(
     """
@@ -46,7 +52,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower().replace("\u2019", "'"))
 
 
-_PLAIN = frozenset(_stem(word) for word in (*STOPWORDS_EN, *COMMON))
+_PLAIN = frozenset(_stem(word) for word in (*STOP_WORDS, *COMMON))
 
 
 def telling_words(seed_query: str) -> dict[str, str]:

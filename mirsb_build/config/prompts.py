@@ -114,11 +114,12 @@ def load_prompts(folders: Sequence[Path] = ()) -> Prompts:
         lstrip_blocks=True,
     )
     found: dict[str, Prompt] = {}
+    included: dict[str, _Source] = {}
     for root in roots:
         for file in sorted(root.rglob("*.md")):
             if not file.name.startswith("_"):
                 name = file.relative_to(root).with_suffix("").as_posix()
-                found[name] = _load(name, file, environment)
+                found[name] = _load(name, file, environment, included)
     return Prompts(found)
 
 
@@ -135,7 +136,7 @@ class _Source(NamedTuple):
         return self.offset + node.lineno
 
 
-def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
+def _load(name: str, file: Path, environment: SandboxedEnvironment, included: dict[str, _Source]) -> Prompt:
     text = read_text(file)
     match = _HEADER.match(text)
     if match is None:
@@ -147,7 +148,8 @@ def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
         raise UnknownName("reply", header.reply, REPLIES, where=str(file))
     if not any(section[1] == "User" for section in _SECTION.finditer(match["body"])):
         raise BadFile(file, "a prompt needs a section '# User'")
-    sources = _with_includes(environment, file, text[: match.start("body")].count("\n"), match["body"])
+    body = _parse(environment, file, text[: match.start("body")].count("\n"), match["body"])
+    sources = _with_includes(environment, body, included)
     _check_variables(file, header, sources)
     for source in sources:
         _check_fields(source)
@@ -155,26 +157,32 @@ def _load(name: str, file: Path, environment: SandboxedEnvironment) -> Prompt:
     return Prompt(name, header, digest, environment, match["body"])
 
 
-def _with_includes(environment: SandboxedEnvironment, file: Path, offset: int, body: str) -> list[_Source]:
-    """The body and all that it includes, in order of first use."""
-    assert environment.loader is not None
-    sources = [_parse(environment, file, offset, body)]
+def _with_includes(environment: SandboxedEnvironment, body: _Source, included: dict[str, _Source]) -> list[_Source]:
+    """The body and all that it includes, in order of first use; `included` has the files that were parsed before."""
+    sources = [body]
     seen: set[str] = set()
     for source in sources:  # grows while it is walked
         for name in meta.find_referenced_templates(source.tree):
             if name and name not in seen:
                 seen.add(name)
-                try:
-                    text, found, _ = environment.loader.get_source(environment, name)
-                except TemplateNotFound as error:
-                    raise BadFile(source.file, f"includes {name!r}, which is in no prompt folder") from error
-                sources.append(_parse(environment, Path(found or name), 0, text))
+                if name not in included:
+                    included[name] = _included(environment, source.file, name)
+                sources.append(included[name])
     return sources
+
+
+def _included(environment: SandboxedEnvironment, by: Path, name: str) -> _Source:
+    assert environment.loader is not None
+    try:
+        text, found, _ = environment.loader.get_source(environment, name)
+    except TemplateNotFound as error:
+        raise BadFile(by, f"includes {name!r}, which is in no prompt folder") from error
+    return _parse(environment, Path(found or name), 0, text)
 
 
 def _parse(environment: SandboxedEnvironment, file: Path, offset: int, text: str) -> _Source:
     try:
-        environment.compile(text)  # finds what parsing alone lets through: unknown filters and tests
+        environment.compile(text, raw=True)  # finds what parsing alone lets through: unknown filters and tests
         return _Source(file, offset, text, environment.parse(text))
     except TemplateSyntaxError as error:
         raise BadFile(file, f"is not a template: {error.message}", offset + error.lineno) from error

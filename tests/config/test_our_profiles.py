@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mirsb_build.build.context import open_context
+from mirsb_build.build.plan import plan
 from mirsb_build.checks import MODEL_CHECKS
 from mirsb_build.config.profiles import load_profile, profile_names
 from mirsb_build.errors import UsageError
@@ -38,7 +39,8 @@ def test_the_published_profile_asks_for_the_published_counts(folder: Path) -> No
 def test_the_openai_profile_needs_a_key_and_nothing_else(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UsageError, match="needs the environment variable OPENAI_API_KEY; set it, or use --profile"):
-        open_context(order(folder, profile="openai"))
+        open_context(order(folder, profile="openai")).check_ready()
+    assert plan(open_context(order(folder, profile="openai"))).calls > 0, "a plan needs none"
     profile = load_profile("openai")
     assert {choice.key_variable for choice in profile.models.values()} == {"OPENAI_API_KEY"}
     assert {choice.base_url for choice in profile.models.values()} == {None}
