@@ -64,7 +64,7 @@ def audit(
         if result.findings:
             raise MirsbError(
                 f"build {build}: {len(result.findings)} of {result.hashes} hashes do not hold; "
-                f"`mirsb build {build}` makes again what it can"
+                f"delete the files that are named, and `mirsb build {build}` makes again what it can"
             )
     elif candidate is None:
         listed = views.list_stories(history)

@@ -27,7 +27,7 @@ def publish(
     """Copy a release to a folder, or push it to a Hub as a private, gated data set."""
     from mirsb_build.cli import render as show
     from mirsb_build.history import History
-    from mirsb_build.release import Releases
+    from mirsb_build.releases import release_of
     from mirsb_build.store import Store
 
     if (to is None) == (repo is None):
@@ -36,10 +36,10 @@ def publish(
         raise UsageError("--ungated goes with --public: say both if anyone may download the release without asking")
     opened = Store(store)
     History(opened, build)  # an unknown build is named as such
-    releases = Releases(opened, build)
-    manifest = releases.get(version)
+    release = release_of(opened, build, version or "")
+    manifest = release.manifest
     if to is not None:
-        releases.copy(manifest, to)
+        release.copy(to)
         show.json_of(manifest) if as_json else show.console.print(
             f"release {manifest.version}: {manifest.instances} instances in {to}"
         )
@@ -53,7 +53,7 @@ def publish(
     assert repo is not None
     with TemporaryDirectory(prefix="mirsb-push-") as name:
         folder = Path(name) / "release"
-        releases.copy(manifest, folder)
+        release.copy(folder)
         pushed = push(
             folder,
             repo,

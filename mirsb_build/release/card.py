@@ -30,8 +30,10 @@ USE = (
 )
 
 
-def card(instances: Sequence[Instance], *, build: str, choice: ReleaseChoice, made_with: MadeWith, canary: str) -> str:
-    """The card's Markdown, with the YAML header that the Hub reads."""
+def card(
+    instances: Sequence[Instance], *, build: str, choice: ReleaseChoice, made_with: MadeWith, canary: str, data: str
+) -> str:
+    """The card's Markdown, with the YAML header that the Hub reads; `data` is a hash of the data files, in hex."""
     simulated = any(i.simulated for i in instances)
     sections = [
         f"# {choice.title}",
@@ -46,17 +48,23 @@ def card(instances: Sequence[Instance], *, build: str, choice: ReleaseChoice, ma
         "## Canary\n\nDo not put this data into training corpora. Every row carries this string, so that a model "
         f"which has seen it can be told:\n\n    {canary}",
     ]
-    return f"---\n{_header(choice, simulated)}---\n\n" + "\n\n".join(s for s in sections if s) + "\n"
+    return f"---\n{_header(choice, simulated, data)}---\n\n" + "\n\n".join(s for s in sections if s) + "\n"
 
 
-def _header(choice: ReleaseChoice, simulated: bool) -> str:
+def _header(choice: ReleaseChoice, simulated: bool, data: str) -> str:
+    """The header; with the version of its config, `datasets` tells two folders of one name apart in its cache."""
+    config = {
+        "config_name": "default",
+        "version": f"1.0.{int(data[:8], 16)}",
+        "data_files": [{"split": "train", "path": "data/train-*.parquet"}],
+    }
     header = {
         "pretty_name": choice.title,
         "license": choice.licence,
         "language": ["en"],
         "task_categories": ["image-text-to-text"],
         "tags": ["safety", "red-teaming", "multi-image", "not-for-all-audiences"] + ["simulated-review"] * simulated,
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
+        "configs": [config],
         "extra_gated_prompt": "This data set holds requests that a safe assistant should decline. Access is for people "
         "who evaluate or improve the safety of models.",
         "extra_gated_fields": {

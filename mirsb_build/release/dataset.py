@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from mirsb_build.records import Image, Instance
 
-ROWS_PER_GROUP = 64
+ROWS_PER_GROUP = 16
 """Rows written at once; bounds the memory that a release takes."""
 BYTES_PER_FILE = 400 * 2**20
 """Images per file, in bytes, before the next one is begun (the Hub advises files under 500 MB)."""
@@ -45,19 +45,6 @@ COLUMNS: dict[str, tuple[pa.DataType, Any]] = {
     "canary": (pa.string(), "string"),
 }
 """Column -> arrow type, and the feature that `datasets` reads it as."""
-
-
-def numbered(instances: Sequence[Instance]) -> list[tuple[int, Instance]]:
-    """The instances in a release's order with their number in the (category, relation type) cell, from 1.
-
-    Cell by cell, and by id within a cell, so that the order does not depend on how the build ran.
-    """
-    counts: dict[tuple[str, str], int] = {}
-    rows: list[tuple[int, Instance]] = []
-    for instance in sorted(instances, key=lambda i: (i.candidate.cell, i.id)):
-        counts[instance.candidate.cell] = number = counts.get(instance.candidate.cell, 0) + 1
-        rows.append((number, instance))
-    return rows
 
 
 def write_parquet(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mirsb_build.errors import ReleaseError
-from mirsb_build.release.releases import MANIFEST, FileEntry, Manifest, read_manifest
+from mirsb_build.releases import MANIFEST, FileEntry, Manifest, read_manifest
 
 
 class ReleaseFile(NamedTuple):

@@ -10,17 +10,15 @@ is never replaced. A push that was cut off is finished by running it again.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mirsb_build.errors import MirsbError, ReleaseError, UsageError
+from mirsb_build.errors import ReleaseError, UsageError
 from mirsb_build.records import Record
 from mirsb_build.release.folder import ReleaseFile, read_folder, some
+from mirsb_build.releases.hub import REPOSITORY, bars_on_a_terminal_only, endpoint_of_hub, hub_errors
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetInfo, HfApi
@@ -28,13 +26,9 @@ if TYPE_CHECKING:
 Gated = Literal["manual", "auto", False]
 """Who opens the gate: the owners, one request at a time; anybody's request at once; there is no gate."""
 
-HUB = "https://huggingface.co"
 KEPT = frozenset({".gitattributes"})
 """Files that are the Hub's own: they stay although no release has them."""
 
-_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?"
-_REPO = re.compile(rf"(?!.*(?:--|\.\.|\.git$|\.ipynb$)){_NAME}/{_NAME}")
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?")
 _TOKEN = re.compile(r"[!-~]+")
 
 
@@ -75,7 +69,7 @@ def push(
     folder that is not its manifest's, a repository more open than asked, a version that is published already, and
     whatever the Hub or the network refuses. No message holds the token.
     """
-    if not _REPO.fullmatch(repo):
+    if not REPOSITORY.fullmatch(repo):
         raise UsageError(f"--repo {repo!r}: a Hub repository is ORG/NAME, of letters, digits, '-', '_' and '.'")
     manifest, files = read_folder(folder)
     if manifest.simulated_review:
@@ -84,12 +78,12 @@ def push(
             "let people review the build and publish it again, or publish to a folder with --to"
         )
     release = _Release(manifest.version, files)
-    endpoint = _endpoint()
+    endpoint = endpoint_of_hub()
     try:
         import huggingface_hub
     except ImportError as error:
         raise ReleaseError("pushing to a Hub needs huggingface_hub; pip install 'mirsb-build[hub]'") from error
-    with _hub_errors(repo, endpoint, token):
+    with hub_errors(repo, endpoint, token):
         token = token or huggingface_hub.get_token()
     if not token:
         if dry_run:
@@ -103,7 +97,7 @@ def push(
     if not _TOKEN.fullmatch(token):
         raise ReleaseError(f"{repo}: the Hugging Face token has a space or a line break in it; set HF_TOKEN again")
     api = huggingface_hub.HfApi(endpoint=endpoint, token=token, library_name="mirsb-build")
-    with _hub_errors(repo, endpoint, token), _bars_on_a_terminal_only():
+    with hub_errors(repo, endpoint, token), bars_on_a_terminal_only():
         return _push(_Repository(api, repo, public, gated), release, dry_run=dry_run)
 
 
@@ -288,70 +282,3 @@ def _untouched(info: DatasetInfo) -> bool:
 
 def _settings(*, public: bool, gated: object) -> str:
     return f"{'public' if public else 'private'} and {f'gated ({gated})' if gated else 'not gated'}"
-
-
-def _endpoint() -> str:
-    # The library reads HF_ENDPOINT once, when it is imported; here it counts when it is used.
-    endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
-    if not _ENDPOINT.fullmatch(endpoint):
-        raise UsageError(f"HF_ENDPOINT is no address of a Hub; set it to one like {HUB}, or unset it")
-    return endpoint
-
-
-@contextmanager
-def _bars_on_a_terminal_only() -> Generator[None]:
-    """Keep the library's progress bars out of pipes and logs."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    if sys.stderr.isatty() or are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
-
-
-@contextmanager
-def _hub_errors(repo: str, endpoint: str, token: str | None) -> Generator[None]:
-    """Turn whatever the library raises into a ReleaseError of one line, without the token."""
-    try:
-        yield
-    except MirsbError:
-        raise
-    except Exception as error:  # from httpx, hf_xet, OIDC, json and the library itself: they have no common base
-        # An upload that failed arrives wrapped in a RuntimeError that names the file and hides the reason.
-        cause = error.__cause__ if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception) else error
-        message = " ".join(f"{repo}: {_explain(cause, repo, endpoint)}".split())
-        raise ReleaseError(message.replace(token, "***") if token else message) from error
-
-
-_STATUS = {
-    401: "the Hub does not accept the token; set HF_TOKEN to a valid one ({endpoint}/settings/tokens)",
-    403: "the token may not do this; use one that may write to {org} (HF_TOKEN, {endpoint}/settings/tokens)",
-    404: "the Hub does not know it, or hides it from this token; check the name and what HF_TOKEN may see",
-    409: "the Hub has this already; if you cannot see the repository, HF_TOKEN needs access to it, else run again",
-    412: "somebody else pushed to it meanwhile, so nothing was committed; run again",
-    429: "too many requests for the Hub; wait some minutes and run again, it goes on where it stopped",
-}
-
-
-def _explain(error: Exception, repo: str, endpoint: str) -> str:
-    """What happened and what to do now."""
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code
-        advice = _STATUS.get(status, "look at the status of the Hub and run again, it goes on where it stopped")
-        said = f" ({error.server_message[:200]})" if error.server_message else ""
-        return f"HTTP {status}{said}: {advice.format(endpoint=endpoint, org=repo.split('/', maxsplit=1)[0])}"
-    if isinstance(error, errors.OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, so the Hub is not asked; unset it and run again"
-    if isinstance(error, errors.LocalTokenNotFoundError):
-        return "there is no Hugging Face token; set HF_TOKEN or run 'hf auth login'"
-    if isinstance(error, errors.HTTPError):  # pyright: ignore[reportPrivateImportUsage]  httpx's or httpx2's, by version
-        return f"{endpoint} cannot be reached ({error}); check the network and HF_ENDPOINT, then run again"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}; publish the build again"
-    return f"{type(error).__name__}: {str(error)[:300]}; if that is no help, check that HF_ENDPOINT is a Hub"

@@ -51,12 +51,15 @@ class Publish(Stage[Instance, Release]):
         return [await to_thread.run_sync(self._publish, accepted)]
 
     def intact(self, results: Sequence[Release]) -> bool:
-        """Whether every file of the release is still what its manifest says."""
-        found = {manifest.version: manifest for manifest in self._releases.all()}
-        return all(r.version in found and not self._releases.damaged(found[r.version]) for r in results)
+        """Whether every file of the release is there in its length."""
+        found = {release.manifest.version: release for release in self._releases.all()}
+        return all(r.version in found and not found[r.version].missing() for r in results)
 
     def _publish(self, accepted: Sequence[Instance]) -> Release:
         with TemporaryDirectory(prefix="mirsb-release-") as name:
             folder = Path(name)
-            draft = write_release(folder, accepted, self._images.read, self._build, self._choice, self._made_with)
+            earlier = [release.manifest for release in self._releases.all()]
+            draft = write_release(
+                folder, accepted, self._images.read, self._build, self._choice, self._made_with, earlier
+            )
             return self._releases.keep(folder, draft)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -51,9 +54,32 @@ class Files:
         except (OSError, ValueError) as error:
             raise self._blame("read", relative, error) from error
 
+    def open(self, relative: str) -> BufferedReader:
+        """The file, to be read in parts; raises FileNotFoundError where there is none."""
+        try:
+            return cast(BufferedReader, self.fs.open(self.path(relative), "rb"))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._blame("read", relative, error) from error
+
+    def checksum(self, relative: str) -> str | None:
+        """SHA-256 of a file, read in parts; None if there is no such file."""
+        try:
+            with self.open(relative) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._blame("read", relative, error) from error
+
     def write(self, relative: str, data: bytes) -> None:
         """Write the file as a whole, in place of what was there."""
         self._guard("write", relative, lambda: self._write(self.path(relative), data))
+
+    def put(self, relative: str, file: Path) -> None:
+        """Copy a local file here in parts, as a whole, in place of what was there."""
+        self._guard("write", relative, lambda: self._put(self.path(relative), file))
 
     def delete(self, relative: str) -> None:
         """Remove a file or a folder; no matter if it is not there."""
@@ -100,19 +126,18 @@ class Files:
             yield path.rsplit("/", 1)[-1], int(info["size"])
 
     def _write(self, path: str, data: bytes) -> None:
-        if not self.local:
-            self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-            self.fs.pipe_file(path, data)
+        if self.local:
+            _into_place(Path(path), lambda beside: beside.write_bytes(data))
             return
-        place = Path(path)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}")
-        try:
-            beside.write_bytes(data)
-            beside.replace(place)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        self.fs.pipe_file(path, data)
+
+    def _put(self, path: str, file: Path) -> None:
+        if self.local:
+            _into_place(Path(path), lambda beside: shutil.copyfile(file, beside))
+            return
+        self.fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+        self.fs.put_file(str(file), path)
 
     def _guard(self, what: str, relative: str, call: Callable[[], T]) -> T:
         try:
@@ -130,6 +155,18 @@ class Files:
         else:
             way_out = f"{getattr(error, 'strerror', None) or error}; give another --store if it stays so"
         return StoreError(f"store {self.url}: cannot {what} {relative}: {way_out}")
+
+
+def _into_place(place: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, and move it there when it is whole."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        write(beside)
+        beside.replace(place)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _local_sizes(folder: str) -> Iterator[tuple[str, int]]:

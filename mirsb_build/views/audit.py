@@ -21,6 +21,7 @@ from mirsb_build.records import (
     checksum,
     content_hash,
 )
+from mirsb_build.releases import releases_of
 from mirsb_build.similarity.image_hashes import perceptual_hash, view_hashes
 
 
@@ -158,21 +159,21 @@ def _verify_files(history: History) -> Iterator[Finding | None]:
 
 def _verify_releases(history: History) -> Iterator[Finding | None]:
     """Every file of every release against its manifest, and the newest manifest against the build's record of it."""
-    folder = f"builds/{history.build}/release"
     contents = {release.version: release.content for release in history.releases}
-    for version in history.store.files.names(folder):
+    finished = {release.manifest.version: release for release in releases_of(history.store, history.build)}
+    for version in history.store.files.names(f"builds/{history.build}/release"):
         where = f"release {version}"
-        manifest: dict[str, Any] | None = history.store.read_json(f"{folder}/{version}/manifest.json")
-        if manifest is None:
+        if version not in finished:
             yield Finding(where=where, problem="has no manifest that can be read, so it is not finished")
             continue
-        files: dict[str, dict[str, str]] = manifest["files"]
-        content = content_hash({name: entry["sha256"] for name, entry in files.items()})
-        yield _same(where, "content", manifest["content"], content)
+        manifest = finished[version].manifest
+        content = content_hash({name: entry.sha256 for name, entry in manifest.files.items()})
+        yield _same(where, "content", manifest.content, content)
         yield _same(where, "content", contents.get(version, content), content)
-        for name, entry in files.items():
-            found = checksum(history.store.files.read(f"{folder}/{version}/{name}") or b"")
-            yield _same(f"{where}, {name}", "checksum", entry["sha256"], found)
+        damaged = set(finished[version].damaged())
+        for name in manifest.files:
+            problem = "does not match the checksum in the manifest"
+            yield Finding(where=f"{where}, {name}", problem=problem) if name in damaged else None
 
 
 def _verify_call(history: History, call: ModelCall, where: str) -> Iterator[Finding | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from mirsb_build.records import Image, Instance
 from mirsb_build.release import dataset
-from mirsb_build.release.dataset import credit, numbered, write_parquet
+from mirsb_build.release.dataset import credit, write_parquet
+from mirsb_build.release.numbers import number
 from mirsb_build.store import Store
 from tests.factories import accepted, image, noise, passed, picture, png, seed_query, stored_image
 
@@ -58,22 +57,7 @@ def write(folder: Path, store: Store, instances: Sequence[Instance]) -> list[Pat
     def load(image: Image) -> bytes:
         return store.get_blob(image.id, image.extension)
 
-    return write_parquet(folder, numbered(instances), load, "CANARY 1")
-
-
-# Numbers
-
-
-@given(cells, st.randoms())
-def test_ids_count_from_one_in_every_cell_whatever_the_order(of_cells: list[tuple[str, str]], random: Any) -> None:
-    instances = [instance(n, *cell) for n, cell in enumerate(of_cells)]
-    shuffled = list(instances)
-    random.shuffle(shuffled)
-    rows = numbered(instances)
-    assert numbered(shuffled) == rows
-    assert sorted(i.id for _, i in rows) == sorted(i.id for i in instances)
-    for cell, count in Counter(of_cells).items():
-        assert [n for n, i in rows if i.candidate.cell == cell] == list(range(1, count + 1))
+    return write_parquet(folder, number(instances, {}), load, "CANARY 1")
 
 
 # The files
@@ -143,7 +127,7 @@ def test_a_large_release_is_cut_into_files_and_no_row_is_lost(
     names = [f"train-{n:05d}-of-{len(files):05d}.parquet" for n in range(len(files))]
     assert [f.name for f in files] == names == sorted(p.name for p in (tmp_path / "data").iterdir())
     rows = [row["instance"] for file in files for row in pq.read_table(file, columns=["instance"]).to_pylist()]
-    assert rows == [i.id for _, i in numbered(instances)]
+    assert rows == [i.id for _, i in number(instances, {})]
 
 
 def test_the_same_instances_make_the_same_bytes_whatever_their_order(tmp_path: Path, memory_store: Store) -> None:

@@ -13,8 +13,9 @@ import pytest
 from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError, UnknownName
 from mirsb_build.records import Image, Instance, Release, checksum, content_hash
-from mirsb_build.release import Manifest, Releases, read_manifest, write_release
+from mirsb_build.release import Releases, write_release
 from mirsb_build.release.releases import canary_of
+from mirsb_build.releases import LoadedRelease, Manifest, read_manifest, release_of
 from mirsb_build.store import Store
 from tests.factories import accepted, decision, files_in, made_with, passed, picture, stored_image
 
@@ -39,7 +40,12 @@ class Publishing:
         self.made += 1
         folder = self.scratch / f"draft-{self.made}"
         choice = ReleaseChoice(title=title)
-        return folder, write_release(folder, instances, load, "demo", choice, made_with())
+        return folder, write_release(
+            folder, instances, load, "demo", choice, made_with(), [r.manifest for r in self.releases.all()]
+        )
+
+    def get(self, version: str = "") -> LoadedRelease:
+        return release_of(self.store, "demo", version)
 
     def keep(self, instances: Sequence[Instance], title: str = "Mild") -> Release:
         return self.releases.keep(*self.draft(instances, title))
@@ -66,7 +72,7 @@ def kept(store: Store, tmp_path: Path) -> Publishing:
 
 def test_a_release_is_a_data_set_a_card_provenance_and_a_manifest_with_true_checksums(publishing: Publishing) -> None:
     release = publishing.keep(publishing.instances(1, 2))
-    manifest = publishing.releases.get()
+    manifest = publishing.get().manifest
     assert set(manifest.files) == {"README.md", "provenance.jsonl", "data/train-00000-of-00001.parquet"}
     for name, entry in manifest.files.items():
         data = publishing.store.files.read(f"{release.path}/{name}")
@@ -76,7 +82,7 @@ def test_a_release_is_a_data_set_a_card_provenance_and_a_manifest_with_true_chec
     assert (manifest.version, manifest.instances, manifest.build) == ("1", 2, "demo")
     assert manifest.canary == canary_of("demo")
     assert release.content == manifest.content
-    assert publishing.releases.damaged(manifest) == []
+    assert publishing.get().damaged() == []
 
 
 def test_the_same_content_is_the_same_version_and_other_content_the_next(publishing: Publishing) -> None:
@@ -85,17 +91,17 @@ def test_the_same_content_is_the_same_version_and_other_content_the_next(publish
     second = publishing.keep(publishing.instances(1, 2, 3))
     assert (first.version, second.version) == ("1", "2")
     assert publishing.keep(publishing.instances(1, 2)) == first, "an earlier content is the earlier release"
-    assert [m.version for m in publishing.releases.all()] == ["1", "2"]
-    assert publishing.releases.get().version == "2"
-    assert publishing.releases.get("1").content == first.content
+    assert [r.manifest.version for r in publishing.releases.all()] == ["1", "2"]
+    assert publishing.get().manifest.version == "2"
+    assert publishing.get("1").manifest.content == first.content
 
 
 def test_the_tenth_release_comes_after_the_ninth(publishing: Publishing) -> None:
     instances = publishing.instances(1)
     for n in range(11):
         publishing.keep(instances, title=f"Title {n}")
-    assert [m.version for m in publishing.releases.all()] == [str(n) for n in range(1, 12)]
-    assert publishing.releases.get().version == "11"
+    assert [r.manifest.version for r in publishing.releases.all()] == [str(n) for n in range(1, 12)]
+    assert publishing.get().manifest.version == "11"
 
 
 def test_the_order_of_the_instances_does_not_matter(publishing: Publishing) -> None:
@@ -134,14 +140,14 @@ def test_a_build_has_one_canary_and_another_build_another() -> None:
 
 def test_a_build_without_a_release_says_so_and_an_unknown_version_is_named(publishing: Publishing) -> None:
     with pytest.raises(ReleaseError, match="build demo: has no release yet; run `mirsb build demo` first"):
-        publishing.releases.get()
+        publishing.get().manifest
     publishing.keep(publishing.instances(1))
     with pytest.raises(UnknownName, match="build demo: unknown release '7'; known: 1"):
-        publishing.releases.get("7")
+        publishing.get("7")
 
 
 def test_a_manifest_survives_its_bytes(kept: Publishing) -> None:
-    manifest = kept.releases.get()
+    manifest = kept.get().manifest
     assert read_manifest(manifest.to_bytes(), "here") == manifest
     with pytest.raises(ReleaseError, match=r"^here: is not a release's manifest"):
         read_manifest(manifest.to_bytes()[:-5], "here")
@@ -152,7 +158,7 @@ def test_a_manifest_survives_its_bytes(kept: Publishing) -> None:
 
 def test_a_release_without_a_manifest_is_unfinished_and_written_anew(kept: Publishing) -> None:
     files = kept.store.files
-    whole = {name: files.read(f"builds/demo/release/1/{name}") for name in kept.releases.get().files}
+    whole = {name: files.read(f"builds/demo/release/1/{name}") for name in kept.get().manifest.files}
     files.delete("builds/demo/release/1/manifest.json")
     files.write("builds/demo/release/1/data/part-7", b"left behind")
     assert kept.releases.all() == []
@@ -164,35 +170,35 @@ def test_a_release_without_a_manifest_is_unfinished_and_written_anew(kept: Publi
 @pytest.mark.parametrize("name", ["README.md", "provenance.jsonl", "data/train-00000-of-00001.parquet"])
 @pytest.mark.parametrize("how", ["changed", "cut", "gone"])
 def test_a_file_that_was_tampered_with_is_named_and_made_again(kept: Publishing, name: str, how: str) -> None:
-    manifest, path = kept.releases.get(), f"builds/demo/release/1/{name}"
+    release, path = kept.get(), f"builds/demo/release/1/{name}"
     whole = kept.store.files.read(path) or b""
     if how == "gone":
         kept.store.files.delete(path)
     else:
         kept.store.files.write(path, whole[:-3] if how == "cut" else whole[:-3] + b"xyz")
-    assert kept.releases.damaged(manifest) == [name]
-    with pytest.raises(ReleaseError, match=f"release 1 of demo: {name} does not match its checksum; run `mirsb build"):
-        kept.releases.copy(manifest, kept.scratch / "out")
+    assert release.damaged() == [name]
+    with pytest.raises(ReleaseError, match=f"release demo/1: {name} does not match its checksum; delete"):
+        kept.get().copy(kept.scratch / "out")
     assert not (kept.scratch / "out").exists()
     assert kept.keep(kept.instances(1, 2)).version == "1"
     assert kept.store.files.read(path) == whole
-    assert kept.releases.damaged(manifest) == []
+    assert release.damaged() == []
 
 
 # Copies
 
 
 def test_a_copy_is_the_release_and_copying_again_is_no_matter(kept: Publishing, tmp_path: Path, folder: Path) -> None:
-    manifest, to = kept.releases.get(), tmp_path / "out/mild"
-    kept.releases.copy(manifest, to)
+    to = tmp_path / "out/mild"
+    kept.get().copy(to)
     assert files_in(to) == files_in(folder / "builds/demo/release/1")
-    kept.releases.copy(manifest, to)
+    kept.get().copy(to)
     assert [p.name for p in to.parent.iterdir()] == ["mild"], "nothing else is left behind"
 
 
 def test_a_copy_goes_into_an_empty_folder_too(kept: Publishing, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    kept.releases.copy(kept.releases.get(), tmp_path / "out")
+    kept.get().copy(tmp_path / "out")
     assert (tmp_path / "out/manifest.json").exists()
 
 
@@ -201,29 +207,29 @@ def test_a_folder_that_is_not_empty_is_left_as_it_is(kept: Publishing, tmp_path:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / there).write_text("mine")
     with pytest.raises(ReleaseError, match=f"^{tmp_path}/out"):
-        kept.releases.copy(kept.releases.get(), tmp_path / "out")
+        kept.get().copy(tmp_path / "out")
     assert files_in(tmp_path / "out") == {there: b"mine"}
 
 
 def test_another_release_is_not_copied_over_a_copy(kept: Publishing, tmp_path: Path) -> None:
-    kept.releases.copy(kept.releases.get(), tmp_path / "out")
+    kept.get().copy(tmp_path / "out")
     before = files_in(tmp_path / "out")
     kept.keep(kept.instances(1, 2, 3))
     with pytest.raises(ReleaseError, match="is not empty; give --to a new folder"):
-        kept.releases.copy(kept.releases.get(), tmp_path / "out")
+        kept.get().copy(tmp_path / "out")
     assert files_in(tmp_path / "out") == before
 
 
 def test_copying_over_a_copy_that_was_changed_since_does_not_call_it_done(kept: Publishing, tmp_path: Path) -> None:
-    kept.releases.copy(kept.releases.get(), tmp_path / "out")
+    kept.get().copy(tmp_path / "out")
     (tmp_path / "out/README.md").write_text("changed")
     with pytest.raises(ReleaseError):
-        kept.releases.copy(kept.releases.get(), tmp_path / "out")
+        kept.get().copy(tmp_path / "out")
 
 
 def test_a_place_that_cannot_be_written_is_named(kept: Publishing, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     for to in (tmp_path / "file", tmp_path / "file" / "out"):
         with pytest.raises(ReleaseError, match=f"cannot write {to}: .*; give --to another folder"):
-            kept.releases.copy(kept.releases.get(), to)
+            kept.get().copy(to)
     assert (tmp_path / "file").read_text() == "a file"

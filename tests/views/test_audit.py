@@ -229,6 +229,7 @@ def test_what_an_audit_found_damaged_is_made_again_by_the_build(
     file = next(folder.glob(pattern))
     file.write_bytes(file.read_bytes()[:-5])
     assert verify(History(finished_copy.store, "tiny")).findings
+    file.unlink()
     run(open_context(order(folder)))
     assert wheres(verify(History(finished_copy.store, "tiny"))) == ""
 
