@@ -140,8 +140,14 @@ class Context:
         return released_peers(self.store, self.name, self.profile.release.earlier)
 
     @cached_property
-    def decisions(self) -> DecisionLog:
-        return DecisionLog(self.store, self.name)
+    def decisions(self) -> list[Decision]:
+        """Reviewers' decisions, read once: a run decides with those it found when it began, whoever saves meanwhile."""
+        return DecisionLog(self.store, self.name).read()
+
+    def read_anew(self) -> None:
+        """Ask the store again what others may have changed in it: which blobs there are, what people decided."""
+        self.store.list_blobs_anew()
+        self.__dict__.pop("decisions", None)
 
     @cached_property
     def made_with(self) -> MadeWith:
@@ -227,7 +233,7 @@ class Context:
         """Count those of `passed` that people have ever turned down, by cell; simulated rejections do not count."""
         if not self.targets or self.profile.review.mode == "simulated":
             return {}
-        refused = turned_down(self.decisions.read(), self.profile.review.reviewers)
+        refused = turned_down(self.decisions, self.profile.review.reviewers)
         return Counter(c.cell for c in passed if (c.id, c.revision) in refused)
 
     def in_order(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -238,7 +244,7 @@ class Context:
     def decisions_on(self, items: Sequence[ReviewItem]) -> list[Decision]:
         """Reviewers' decisions so far, or those of the simulated ones."""
         review = self.profile.review
-        return simulate(items, review.reviewers) if review.mode == "simulated" else self.decisions.read()
+        return simulate(items, review.reviewers) if review.mode == "simulated" else self.decisions
 
 
 class _Clients(Mapping[str, TextModel]):

@@ -43,7 +43,7 @@ def course_key(context: Context) -> str:
     return content_hash(
         context.note.model_dump(mode="json", exclude={"order"}),
         [(peer.release, peer.candidate.revision) for peer in context.released],
-        [decision.model_dump(mode="json") for decision in context.decisions.read()],
+        [decision.model_dump(mode="json") for decision in context.decisions],
         [stage.key(()) for stage in stages],
         context.publish.key(()),
     )

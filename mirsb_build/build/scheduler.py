@@ -192,7 +192,7 @@ def at_work(context: Context, runner: Runner) -> Generator[Scheduler]:
     """
     context.check_ready()
     with build_lock(context.store.files, context.name), start_blocking_portal() as portal:
-        context.store.list_blobs_anew()
+        context.read_anew()
         if write_note(context.store, context.note):
             delete_finish(context.store, context.name)
         try:

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mirsb_build import DEFAULT_STORE
-from mirsb_build.errors import UnknownName
 
 if TYPE_CHECKING:
-    from mirsb_build.build.context import Context
     from mirsb_build.records import BuildOrder
 
 BuildName = Annotated[str, typer.Argument(help="Name of the build.", show_default=False)]
@@ -76,16 +74,3 @@ def order_of(build: str, profile: str, store: str, settings: tuple[str, ...]) ->
     if profile.endswith((".yaml", ".yml")) or "/" in profile:  # named so that other commands find it from anywhere
         profile = str(Path(profile).resolve())
     return BuildOrder(build=build, profile=profile, store=store, settings=settings)
-
-
-def reopened(build: str, store: str) -> Context:
-    """A build as it was last run; raises UnknownName if it never was."""
-    from mirsb_build.build.context import open_context
-    from mirsb_build.records import BuildOrder
-    from mirsb_build.store import Store
-
-    opened = Store(store)
-    note = opened.read_json(f"builds/{build}/build.json")
-    if note is None:
-        raise UnknownName("build", build, opened.builds(), where=f"store {store}")
-    return open_context(BuildOrder.model_validate({**note["order"], "store": store}))

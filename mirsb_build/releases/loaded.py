@@ -151,8 +151,8 @@ class LoadedRelease:
 
     def _damaged(self, name: str) -> ReleaseError:
         return ReleaseError(
-            f"release {self.name}: {name} does not match its checksum; delete the file and run `mirsb build` to make it "
-            "again, or get the release again"
+            f"release {self.name}: {name} does not match its checksum; delete the file and run `mirsb build`, which "
+            "makes it again, or get the release again"
         )
 
     def _is_whole(self, name: str, entry: FileEntry) -> bool:

@@ -10,8 +10,8 @@ builds/<name>/review/, release/<version>/, report.html
 """
 
 from mirsb_build.store.files import Files
-from mirsb_build.store.lock import build_lock
+from mirsb_build.store.lock import build_lock, review_lock
 from mirsb_build.store.shards import Shard
 from mirsb_build.store.store import Store
 
-__all__ = ["Files", "Shard", "Store", "build_lock"]
+__all__ = ["Files", "Shard", "Store", "build_lock", "review_lock"]

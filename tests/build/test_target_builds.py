@@ -12,6 +12,7 @@ from mirsb_build.build.plan import plan
 from mirsb_build.errors import BudgetReached, ModelError, UnknownName, UsageError
 from mirsb_build.history import History
 from mirsb_build.records import Decision, Instance, ReviewItem
+from mirsb_build.review import DecisionLog
 from mirsb_build.views import Funnel, funnel
 from tests.factories import files_in, finish, order, run, stop_after
 
@@ -37,7 +38,7 @@ def decide(build: Context, word: str, count: int | None = None) -> None:
         Decision(instance=i.instance, checksum=i.checksum, reviewer="ada", decision=word)  # type: ignore[arg-type]
         for i in waiting
     ]
-    assert build.decisions.append(said)
+    assert DecisionLog(build.store, build.name).append(said)
 
 
 def outcomes_of(build: Context) -> dict[tuple[str, str], Counter[str]]:
@@ -210,7 +211,7 @@ def test_what_was_made_up_for_stays_when_reviewers_come_round_to_an_instance(fol
         items = {i.instance: i for i in build.store.records(build.name, "review_export", 0, ReviewItem)}
         chosen = only or {i.id for i in instances(build) if i.outcome == "awaiting"}
         for reviewer in reviewers:
-            build.decisions.append(
+            DecisionLog(build.store, build.name).append(
                 [
                     Decision.model_validate(
                         {"instance": id, "checksum": items[id].checksum, "reviewer": reviewer, "decision": word}

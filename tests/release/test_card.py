@@ -30,7 +30,8 @@ def instance(n: int, category: str = "Privacy", relation: str = "Causality", **c
 
 
 def text(instances: Sequence[Instance], **choice: Any) -> str:
-    return card(instances, build="demo", choice=ReleaseChoice(**choice), made_with=made_with(), canary="CANARY 1-2-3", data="00000010" * 8)
+    facts: dict[str, Any] = {"made_with": made_with(), "canary": "CANARY 1-2-3", "data": "00000010" * 8}
+    return card(instances, build="demo", choice=ReleaseChoice(**choice), **facts)
 
 
 INSTANCES = [instance(1), instance(2), instance(3, "Violence", "Analogy")]

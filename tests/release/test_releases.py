@@ -140,7 +140,7 @@ def test_a_build_has_one_canary_and_another_build_another() -> None:
 
 def test_a_build_without_a_release_says_so_and_an_unknown_version_is_named(publishing: Publishing) -> None:
     with pytest.raises(ReleaseError, match="build demo: has no release yet; run `mirsb build demo` first"):
-        publishing.get().manifest
+        publishing.get()
     publishing.keep(publishing.instances(1))
     with pytest.raises(UnknownName, match="build demo: unknown release '7'; known: 1"):
         publishing.get("7")

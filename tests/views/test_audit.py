@@ -15,6 +15,7 @@ from mirsb_build.build.context import Context, open_context
 from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.history import History
 from mirsb_build.records import Candidate, checksum
+from mirsb_build.review import DecisionLog
 from mirsb_build.store import Store
 from mirsb_build.views import Verification, find, prov, story, verify
 from tests.factories import decision, finish, order, run
@@ -197,7 +198,7 @@ def test_a_changed_decision_is_found(folder: Path) -> None:
     run(build)
     history = History(build.store, "tiny")
     passed = [i.candidate for i in history.instances.values()]
-    build.decisions.append([decision(one) for one in passed])
+    DecisionLog(build.store, "tiny").append([decision(one) for one in passed])
     run(build)
     assert verify(History(build.store, "tiny")).findings == ()
     [log] = folder.glob("builds/tiny/review/decisions-*.jsonl")
