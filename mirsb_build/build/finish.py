@@ -14,7 +14,7 @@ from mirsb_build.history import (
     shard_files,
     write_finish,
 )
-from mirsb_build.records import Release, checksum, content_hash
+from mirsb_build.records import Release, checksum, content_hash, hash_each
 from mirsb_build.store.shards import read_head
 from mirsb_build.views import Funnel, funnel, write_report
 
@@ -43,7 +43,7 @@ def course_key(context: Context) -> str:
     return content_hash(
         context.note.model_dump(mode="json", exclude={"order"}),
         [(peer.release, peer.candidate.revision) for peer in context.released],
-        [decision.model_dump(mode="json") for decision in context.decisions],
+        hash_each(decision.model_dump(mode="json") for decision in context.decisions),
         [stage.key(()) for stage in stages],
         context.publish.key(()),
     )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import chain, zip_longest
 from pathlib import Path
 
 import anyio
+from more_itertools import interleave_longest
 
 from mirsb_build.build.context import Context
 from mirsb_build.errors import StoreError, UsageError
@@ -154,7 +154,7 @@ def _may_be_drawn(build: Context, draft: Candidate) -> bool:
 def _in_turn(build: Context, drafts: Sequence[Candidate]) -> list[Candidate]:
     """One of each risk category, then another of each, in the build's order."""
     groups = [[d for d in build.in_order(drafts) if d.risk_category == name] for name in build.categories]
-    return [draft for draft in chain.from_iterable(zip_longest(*groups)) if draft is not None]
+    return list(interleave_longest(*groups))
 
 
 # What came of them.

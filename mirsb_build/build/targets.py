@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain, zip_longest
+from itertools import islice
+
+from more_itertools import interleave_longest
 
 from mirsb_build.config.profiles import SeedLimits, Targets
 from mirsb_build.records import Candidate, Cell, SeedBatch, SeedOrder, SeedQuery
@@ -167,9 +169,8 @@ class Growth:
         needs = {cell: need for cell in self._targets if (need := self._need(cell)) > 0}
         if self._limit is None or self.candidates + sum(needs.values()) <= self._limit:
             return Counter(needs)
-        in_turn = chain.from_iterable(zip_longest(*([cell] * need for cell, need in needs.items())))
-        dealt = [cell for cell in in_turn if cell is not None]
-        return Counter(dealt[: max(0, self._limit - self.candidates)])
+        in_turn = interleave_longest(*([cell] * need for cell, need in needs.items()))
+        return Counter(islice(in_turn, max(0, self._limit - self.candidates)))
 
     def _everything(self) -> list[Candidate]:
         seeds = [seed for name in self._categories for seed in self._seeds[name]]

@@ -11,6 +11,7 @@ from mirsb_build.records.base import (
     checksum,
     content_hash,
     dump,
+    hash_each,
 )
 from mirsb_build.records.builds import (
     BuildOrder,
@@ -91,4 +92,5 @@ __all__ = [
     "checksum",
     "content_hash",
     "dump",
+    "hash_each",
 ]

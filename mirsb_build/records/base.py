@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -29,6 +30,14 @@ def checksum(data: bytes | str) -> str:
 def content_hash(*parts: object) -> str:
     """SHA-256 of the canonical JSON of the parts, in hex."""
     return checksum(canonical_json(parts))
+
+
+def hash_each(values: Iterable[object]) -> str:
+    """SHA-256 over the content hashes of many values in their order; only one of them is spelt out at a time."""
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(content_hash(value).encode())
+    return digest.hexdigest()
 
 
 class Record(BaseModel):

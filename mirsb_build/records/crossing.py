@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, zip_longest
+from itertools import islice
+
+from more_itertools import interleave_longest
 
 from mirsb_build.records.candidates import Candidate, SeedQuery
 
@@ -16,5 +18,4 @@ def cross(
     for seed in seeds:
         for relation in relation_types:
             cells[seed.risk_category, relation].append(Candidate(seed_query=seed, relation_type=relation))
-    in_turn = chain.from_iterable(zip_longest(*cells.values()))
-    return [candidate for candidate in in_turn if candidate is not None][:limit]
+    return list(islice(interleave_longest(*cells.values()), limit))

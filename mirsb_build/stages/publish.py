@@ -11,7 +11,7 @@ from anyio import to_thread
 from mirsb_build.config.profiles import ReleaseChoice
 from mirsb_build.errors import ReleaseError
 from mirsb_build.images import Images
-from mirsb_build.records import Instance, MadeWith, Release, content_hash
+from mirsb_build.records import Instance, MadeWith, Release, content_hash, hash_each
 from mirsb_build.release import Releases, write_release
 from mirsb_build.stages import Stage
 from mirsb_build.store import Store
@@ -41,7 +41,7 @@ class Publish(Stage[Instance, Release]):
             self.version,
             self._choice.model_dump(),
             self._made_with.model_dump(exclude={"code_revision"}),  # a commit alone makes no other release
-            [r.model_dump(mode="json") for r in records],
+            hash_each(r.model_dump(mode="json") for r in records),
         )
 
     async def run(self, records: Sequence[Instance]) -> list[Release]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from anyio import to_thread
 
-from mirsb_build.records import Candidate, ReviewItem, content_hash
+from mirsb_build.records import Candidate, ReviewItem, content_hash, hash_each
 from mirsb_build.review.selection import Selection
 from mirsb_build.stages import Stage
 
@@ -29,7 +29,7 @@ class ReviewExport(Stage[Candidate, ReviewItem]):
             self.name,
             self.version,
             self._selection.identity if self._selection else None,
-            [(r.revision, [v.model_dump() for v in r.verdicts]) for r in records],
+            hash_each((r.revision, [v.model_dump() for v in r.verdicts]) for r in records),
         )
 
     async def run(self, records: Sequence[Candidate]) -> list[ReviewItem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mirsb_build.records import Candidate, Cell, Decision, Instance, ReviewItem, content_hash
+from mirsb_build.records import Candidate, Cell, Decision, Instance, ReviewItem, content_hash, hash_each
 from mirsb_build.review import outcomes
 from mirsb_build.stages import Stage
 
@@ -36,10 +36,10 @@ class ReviewImport(Stage[Candidate, Instance]):
         return self._decisions.get((candidate.id, candidate.revision), [])
 
     def key(self, records: Sequence[Candidate]) -> str:
-        said = [
+        about = hash_each(
             (r.revision, [d.model_dump() for d in self._on(r)], [v.model_dump() for v in r.verdicts]) for r in records
-        ]
-        return content_hash(self.name, self.version, self._outcomes, said)
+        )
+        return content_hash(self.name, self.version, self._outcomes, about)
 
     async def run(self, records: Sequence[Candidate]) -> list[Instance]:
         return [

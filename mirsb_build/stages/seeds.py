@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, zip_longest
+from itertools import islice
 from math import ceil
+
+from more_itertools import interleave_longest
 
 from mirsb_build.config.reply_schemas import SeedList
 from mirsb_build.config.taxonomy import RiskCategory, Taxonomy
@@ -150,5 +152,4 @@ def spread(seeds: Sequence[SeedQuery], count: int) -> tuple[SeedQuery, ...]:
     facets: dict[str, list[SeedQuery]] = {}
     for seed in seeds:
         facets.setdefault(seed.facet, []).append(seed)
-    in_turn = chain.from_iterable(zip_longest(*facets.values()))
-    return tuple(seed for seed in in_turn if seed is not None)[:count]
+    return tuple(islice(interleave_longest(*facets.values()), count))

@@ -11,10 +11,10 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, zip_longest
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from more_itertools import interleave_longest
 from PIL import Image as PillowImage
 
 from mirsb_build.errors import Damaged
@@ -233,7 +233,7 @@ def _in_turn(cards: Sequence[Card], groups: Sequence[object]) -> list[Card]:
     members: dict[object, list[Card]] = {}
     for card, group in zip(cards, groups, strict=True):
         members.setdefault(group, []).append(card)
-    return [card for card in chain.from_iterable(zip_longest(*members.values())) if card]
+    return list(interleave_longest(*members.values()))
 
 
 def _story(history: History) -> tuple[Candidate, ...]:
