@@ -20,11 +20,11 @@ from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
-from mirsb_build import DEFAULT_STORE
 from mirsb_build.build.context import open_context
 from mirsb_build.build.scheduler import Made, Make, Records, Runner, run_build, shards_at_once
 from mirsb_build.build.shards import ShardTask, run_shard
 from mirsb_build.config.profiles import Profile
+from mirsb_build.defaults import DEFAULT_STORE
 from mirsb_build.errors import UsageError
 from mirsb_build.records import BuildOrder
 

@@ -34,6 +34,7 @@ def test_the_page_of_commands_is_the_programs_own_help() -> None:
         "docs/images.md",
         "docs/checks.md",
         "docs/judges.md",
+        "docs/extending.md",
     ],
 )
 def test_every_link_of_a_page_leads_somewhere(page: str) -> None:

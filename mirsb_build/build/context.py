@@ -21,7 +21,7 @@ from mirsb_build.config.taxonomy import Taxonomy, load_taxonomy
 from mirsb_build.errors import BadFile, UnknownName, UsageError
 from mirsb_build.history import BuildNote
 from mirsb_build.images import BackendContext, Images, find_backend, open_backend
-from mirsb_build.llm import TEXT_MODELS, Ledger, Models, open_models
+from mirsb_build.llm import Ledger, Models, open_models, text_models
 from mirsb_build.ports import AnyCheck, Peer, TextModel
 from mirsb_build.records import BuildOrder, Candidate, Cell, Decision, MadeWith, ReviewItem
 from mirsb_build.release import released_peers
@@ -275,11 +275,12 @@ def open_context(order: BuildOrder) -> Context:
 
 def _check_roles(profile: Profile) -> None:
     """Raise for a role that nothing plays, and for a budget that nobody can keep account of."""
+    known = text_models()
     for role, choice in profile.models.items():
         if role not in ROLES and role != ILLUSTRATOR and not role.startswith(REFERENCE):
             raise UnknownName("role", role, [*ROLES, ILLUSTRATOR, REFERENCE], where=f"profile {profile.name}")
-        if choice.backend not in TEXT_MODELS:
-            raise UnknownName("text model backend", choice.backend, TEXT_MODELS, where=f"model of role {role}")
+        if choice.backend not in known:
+            raise UnknownName("text model backend", choice.backend, known, where=f"model of role {role}")
         if profile.limits.cost is not None and choice.prices is None and choice.backend != "offline":
             raise UsageError(
                 f"profile {profile.name}: --max-cost needs the prices of every model, and {role!r} has none; "

@@ -1,7 +1,8 @@
 """Checks: the table of them, and how a profile's checks are opened.
 
 A new check is a module with one class that implements `ports.Check`, `ports.ComparingCheck` or `ports.ModelCheck` and
-has an `Options` record, and a row here.
+has an `Options` record, and a row here; a package of others adds its own by the entry points `mirsb.checks` and
+`mirsb.model_checks`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mirsb_build.config.taxonomy import Taxonomy
 from mirsb_build.config.yaml_files import explain
 from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.ports import AnyCheck, Asker
-from mirsb_build.runtime.registry import load_class
+from mirsb_build.runtime.registry import load_class, with_installed
 
 CHECKS = {
     "structure": "mirsb_build.checks.structure:Structure",
@@ -49,7 +50,9 @@ def open_checks(
 
     `asker` has the models for checks that ask some.
     """
-    table = CHECKS | MODEL_CHECKS
+    local = with_installed(CHECKS, "mirsb.checks")
+    asking = with_installed(MODEL_CHECKS, "mirsb.model_checks")
+    table = local | asking
     wanted = {name: options for name, options in choices.items() if options is not None or name in ALWAYS}
     found: list[AnyCheck] = []
     if unknown := [name for name in choices if name not in table]:
@@ -60,7 +63,7 @@ def open_checks(
             chosen = kind.Options.model_validate(options or {})
         except ValidationError as error:
             raise UsageError(f"check {name!r}: {explain(kind.Options, error)}") from error
-        if name in CHECKS:
+        if name in local:
             found.append(kind(chosen, taxonomy))
         elif asker is None:
             raise UsageError(f"check {name!r} asks models, and there are none here; take it out with null")

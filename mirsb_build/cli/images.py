@@ -36,8 +36,8 @@ def preview(
     """Draw a few pictures of a relation type on a contact sheet; the build finds them in the cache."""
     from mirsb_build.build.context import open_context
     from mirsb_build.build.preview import preview as preview_of
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
 
     changed = options.settings_of(settings, seeds_per_category, category, None, limit, None, max_cost, max_calls)
     result = preview_of(open_context(options.order_of(build, profile, store, changed)), relation, count, to)
-    show.json_of(result) if as_json else show.preview(result)
+    render.json_of(result) if as_json else render.preview(result)

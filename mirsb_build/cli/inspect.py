@@ -17,7 +17,7 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Show the funnel of a build, per round, check and cell; or a line for every build."""
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
     from mirsb_build.store import Store
     from mirsb_build.views import read_funnel
 
@@ -28,14 +28,14 @@ def status(
         if check is not None and check not in names:
             raise UnknownName("check", check, names, where=f"build {build}")
         if as_json:
-            show.json_of(result)
+            render.json_of(result)
         else:
-            show.status(result) if check is None else show.check(result, check)
+            render.status(result) if check is None else render.check(result, check)
         return
     if check is not None:
         raise UsageError("--check wants the name of a build too")
     results = [read_funnel(opened, name) for name in opened.builds()]
-    show.json_list(results) if as_json else show.builds(results, store)
+    render.json_list(results) if as_json else render.builds(results, store)
 
 
 def audit(
@@ -50,7 +50,7 @@ def audit(
     Without an instance, list those there are.
     """
     from mirsb_build import views
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
     from mirsb_build.history import History
     from mirsb_build.store import Store
 
@@ -60,7 +60,7 @@ def audit(
     candidate = views.find(history, instance) if instance else None
     if verify:
         result = views.verify(history, candidate)
-        show.json_of(result) if format == "json" else show.verification(result)
+        render.json_of(result) if format == "json" else render.verification(result)
         if result.findings:
             raise MirsbError(
                 f"build {build}: {len(result.findings)} of {result.hashes} hashes do not hold; "
@@ -68,9 +68,9 @@ def audit(
             )
     elif candidate is None:
         listed = views.list_stories(history)
-        show.json_list(listed) if format == "json" else show.stories(listed, build)
+        render.json_list(listed) if format == "json" else render.stories(listed, build)
     elif format == "prov":
-        show.json_value(views.prov(views.story(history, candidate)))
+        render.json_value(views.prov(views.story(history, candidate)))
     else:
         told = views.story(history, candidate)
-        show.json_of(told) if format == "json" else show.story(told)
+        render.json_of(told) if format == "json" else render.story(told)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mirsb_build import DEFAULT_STORE
+from mirsb_build.defaults import DEFAULT_STORE
 
 if TYPE_CHECKING:
     from mirsb_build.records import BuildOrder

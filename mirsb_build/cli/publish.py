@@ -25,7 +25,7 @@ def publish(
     as_json: options.Json = False,
 ) -> None:
     """Copy a release to a folder, or push it to a Hub as a private, gated data set."""
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
     from mirsb_build.history import History
     from mirsb_build.releases import release_of
     from mirsb_build.store import Store
@@ -40,8 +40,8 @@ def publish(
     manifest = release.manifest
     if to is not None:
         release.copy(to)
-        show.json_of(manifest) if as_json else show.console.print(
-            f"release {manifest.version}: {manifest.instances} instances in {to}"
+        render.json_of(manifest) if as_json else render.console.print(
+            f"release {manifest.version}: {manifest.instances} instances in {to}", markup=False
         )
         return
     import os
@@ -61,4 +61,4 @@ def publish(
             gated=False if ungated else "manual",
             dry_run=dry_run,
         )
-    show.json_of(pushed) if as_json else show.console.print(pushed.note)
+    render.json_of(pushed) if as_json else render.console.print(pushed.note, markup=False)

@@ -20,12 +20,12 @@ def export(
     store: options.StoreUrl = options.STORE,
 ) -> None:
     """Write what waits for review to a file that reviewers fill in."""
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
     from mirsb_build.review import ReviewService
     from mirsb_build.store import Store
 
     count = ReviewService(Store(store), build).export(format, to)
-    show.console.print(
+    render.console.print(
         f"{count} instances written to {to}; fill in 'reviewer' and 'decision' (accept, reject or revise), then "
         f"`mirsb review import {build} {to}`",
         markup=False,
@@ -39,7 +39,7 @@ def import_(
     store: options.StoreUrl = options.STORE,
 ) -> None:
     """Take in reviewers' decisions; all of a file or nothing of it."""
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
     from mirsb_build.cli.prefect_runtime import send_review_complete
     from mirsb_build.review import ReviewService
     from mirsb_build.store import Store
@@ -49,6 +49,6 @@ def import_(
     summary = f"{imported.decisions} decisions imported" if imported.added else f"{file} was imported before"
     unchanged = "" if imported.added else "; nothing changed"
     left = f"{imported.awaiting} instances still await review" if imported.awaiting else "no instance awaits review"
-    show.console.print(f"{summary}{unchanged}; {left}; `mirsb build {build}` goes on from here", markup=False)
+    render.console.print(f"{summary}{unchanged}; {left}; `mirsb build {build}` goes on from here", markup=False)
     if not imported.awaiting:
         send_review_complete(service.order)

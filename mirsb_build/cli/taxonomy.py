@@ -20,11 +20,11 @@ def taxonomy() -> None:
 def check(profile: options.ProfileName = "offline", as_json: options.Json = False) -> None:
     """Load everything that a profile builds on, and say what is there or what is wrong, with file and line."""
     from mirsb_build.build.context import open_context
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
     from mirsb_build.records import BuildOrder
 
     opened = open_context(BuildOrder(build="check", profile=profile, store="memory://"))
-    show.taxonomy(opened, as_json)
+    render.taxonomy(opened, as_json)
 
 
 def doctor(
@@ -36,6 +36,6 @@ def doctor(
 ) -> None:
     """Say what is installed, reachable or missing, and how to get it."""
     from mirsb_build.build.doctor import examine
-    from mirsb_build.cli import render as show
+    from mirsb_build.cli import render
 
-    show.health(examine(store, profile), as_json)
+    render.health(examine(store, profile), as_json)

@@ -1,7 +1,7 @@
 """Image backends: the table of them, and the engine that renders through a cache.
 
 A new backend is a module with a class that derives from `ports.ImageBackend`, takes its own `Options` and a
-`BackendContext`, and a row here.
+`BackendContext`, and a row here; a package of others adds its own by the entry point `mirsb.image_backends`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mirsb_build.errors import UnknownName, UsageError
 from mirsb_build.images.context import BackendContext
 from mirsb_build.images.engine import Images, RenderResult
 from mirsb_build.ports import ImageBackend
-from mirsb_build.runtime.registry import load_class
+from mirsb_build.runtime.registry import load_class, with_installed
 
 IMAGE_BACKENDS = {
     "api": "mirsb_build.images.backends.api:Api",
@@ -34,9 +34,10 @@ def open_backend(choice: ImageChoice, context: BackendContext) -> ImageBackend:
 
 def find_backend(choice: ImageChoice) -> tuple[Any, Any]:
     """The class of a profile's image backend and its options, not opened; raises as `open_backend` does."""
-    if choice.backend not in IMAGE_BACKENDS:
-        raise UnknownName("image backend", choice.backend, IMAGE_BACKENDS)
-    kind = load_class(IMAGE_BACKENDS[choice.backend])
+    table = with_installed(IMAGE_BACKENDS, "mirsb.image_backends")
+    if choice.backend not in table:
+        raise UnknownName("image backend", choice.backend, table)
+    kind = load_class(table[choice.backend])
     try:
         return kind, kind.Options.model_validate(choice.options)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mirsb_build import DEFAULT_STORE
+from mirsb_build.defaults import DEFAULT_STORE
 from mirsb_build.records.base import Record
 
 
