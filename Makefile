@@ -30,6 +30,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
 	$(BIN)/mirsb taxonomy check
 
 format: $(VENV)/.dev

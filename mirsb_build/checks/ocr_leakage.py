@@ -18,8 +18,7 @@ from mirsb_build.ports import Check, Entry, Evidence, Finding, Pixels
 from mirsb_build.records import Candidate, Record
 from mirsb_build.similarity.pixels import to_rgb
 
-PACKAGE = "rapidocr-onnxruntime"
-LIBRARIES = "opencv wants the system's libGL and glib: apt-get install libgl1 libglib2.0-0"
+PACKAGES = ["rapidocr", "onnxruntime"]
 MOST_PICTURES = 20_000
 """Pictures whose lines are remembered, so that one shown by several candidates or rounds is read once."""
 TINY = 16
@@ -32,9 +31,9 @@ of English lines, the more so the larger they are (`READAFLATMATE'SDIARY`)."""
 class OcrLeakage(Check):
     """Passes a candidate whose pictures show few of its seed query's telling words, and no hard exclusion's.
 
-    Reads the decoded pictures with RapidOCR's models (PP-OCRv4, in the wheel). The score is the share of telling words
+    Reads the decoded pictures with RapidOCR's models (PP-OCRv6, in the wheel). The score is the share of telling words
     seen in all pictures together, by the rules of the check by words and with one wrong letter; a score of `threshold`
-    or more fails. Abstains where the package, or a library of the system that it wants, is missing.
+    or more fails. Abstains where the package is missing.
     """
 
     name = "ocr_leakage"
@@ -61,8 +60,8 @@ class OcrLeakage(Check):
         self._paraphrases = taxonomy.paraphrases
         self._rules = WordRules(taxonomy.paraphrases)
         self._policy = taxonomy.policy
-        self._reader = LazyModel(lambda: find_packages([PACKAGE]), reader, PACKAGE, f"; {LIBRARIES}")
-        self.version = f"2, {self._reader.identity}"
+        self._reader = LazyModel(lambda: find_packages(PACKAGES), reader, PACKAGES[0])
+        self.version = f"3, {self._reader.identity}"
         self._lock = Lock()
         self._lines_of: LRUCache[str, tuple[str, ...]] = LRUCache(most_pictures)
 

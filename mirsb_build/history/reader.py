@@ -18,7 +18,6 @@ from mirsb_build.records import (
     Instance,
     ModelCall,
     Release,
-    ReviewItem,
     SeedBatch,
     SeedQuery,
 )
@@ -89,14 +88,19 @@ class History:
         return found
 
     @cached_property
-    def review_items(self) -> list[ReviewItem]:
-        """What reviewers get to see; nothing where the build has not come so far."""
-        return [item for p in self._of("review_export") for item in self._records(p, ReviewItem)]
-
-    @cached_property
     def reviewed(self) -> dict[str, Instance]:
         """Instances as the newest run left them, by id."""
-        return {i.id: i for p in self._of("review_import") for i in self._records(p, Instance)}
+        found: dict[str, Instance] = {}
+        for p in self._of("review_import"):
+            for n, key in enumerate(p.shards):
+                for instance in self.store.each_record(self.build, p.stage, p.round, n, Instance, key):
+                    found[instance.id] = self._shared(instance)
+        return found
+
+    def _shared(self, instance: Instance) -> Instance:
+        """The instance with the candidate that is in memory already: a second copy of all takes 40 KB each."""
+        last = self.attempts.get(instance.id, [instance.candidate])[-1]
+        return instance.model_copy(update={"candidate": last}) if last == instance.candidate else instance
 
     @property
     def instances(self) -> dict[str, Instance]:

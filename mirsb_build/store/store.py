@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -124,6 +125,23 @@ class Store:
             return read_shard(data, model, name) if key is None or read_head(data, name).key == key else None
         except Damaged:
             return None
+
+    def each_record(self, build: str, stage: str, round: int, n: int, model: type[R], key: str) -> Iterator[R]:
+        """The records of a shard one by one, so that a large one is never in memory as a whole.
+
+        None where the shard is missing, damaged or of another key; ends before a record that cannot be read.
+        """
+        name = self._shard(build, stage, round, n)
+        data = self.files.read(name)
+        try:
+            if data is None or read_head(data, name).key != key:
+                return
+            rows = BytesIO(data)
+            rows.readline()
+            for row in rows:
+                yield model.model_validate_json(row)
+        except (Damaged, ValueError):
+            return
 
     def keep_shards(self, build: str, stage: str, round: int, count: int) -> None:
         """Forget the shards of a round from number `count` on: the build got smaller."""

@@ -27,6 +27,17 @@ def test_what_means_the_same_lies_nearer_than_what_does_not() -> None:
     assert song @ song == pytest.approx(1.0, abs=1e-3)
 
 
+def test_weights_that_are_not_the_published_ones_are_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = embedder.unpack_model()
+    [weights] = place.rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ModelError, match="are not the published ones; delete that folder and run again"):
+        embedder.Embedder(embedder.PACKAGED).load()
+
+
 def test_the_packaged_model_is_unpacked_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     broken = tmp_path / "model.zip"
