@@ -56,7 +56,9 @@ def _server() -> str:
         from prefect.client.orchestration import get_client
         from prefect.settings import PREFECT_API_URL
     except ImportError as error:
-        raise UsageError("--prefect, or PREFECT_API_URL, needs Prefect; pip install 'mirsb-build[prefect]', or unset it") from error
+        raise UsageError(
+            "--prefect, or PREFECT_API_URL, needs Prefect; pip install 'mirsb-build[prefect]', or go without"
+        ) from error
     url = PREFECT_API_URL.value()
     if not url:
         raise UsageError(

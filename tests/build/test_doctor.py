@@ -45,7 +45,7 @@ def test_without_a_profile_packages_and_surroundings_are_told_and_extras_with_ho
     assert items["python"].ok
     assert items["store"].ok
     assert set(EXTRAS) <= set(items)
-    assert {extra for extra, _ in EXTRAS.values()} == {"hub", "diffusion", "retrieval", "checks"}
+    assert {extra for extra, _ in EXTRAS.values()} == {"prefect", "hub", "diffusion", "retrieval", "checks"}
     assert not any(name.startswith(("model", "images", "profile")) for name in items)
     assert not folder.exists(), "nothing is written"
 

@@ -56,9 +56,7 @@ def _round(attempt: Candidate, shown: Story) -> None:
     if attempt.prompt:
         console.print(f"  prompt: {escape(attempt.prompt)}")
     for number, picture in enumerate(attempt.pictures, 1):
-        console.print(
-            f"  picture {number}: {escape(picture.description)} [{', '.join(picture.keywords)}]", markup=False
-        )
+        console.print(f"  picture {number}: {picture.description} [{', '.join(picture.keywords)}]", markup=False)
         if picture.image:
             _image(picture.image)
         elif picture.problem:
