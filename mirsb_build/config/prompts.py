@@ -4,18 +4,23 @@ A file opens with a YAML header (role, the variables it uses, the reply it asks 
 Jinja text. Everything that can be wrong with a template is found when it is loaded, not when it is called: a variable
 that is not declared, one that is declared and not used, one that the role does not provide, an unknown reply, a
 missing include. The hash covers the included files too.
+
+Templates may come from others, so they get plain values and no objects of ours, whose methods could read files or run
+code, and they include files of the prompt folders only.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError, meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment as Sandbox
+from pydantic import BaseModel
 
 from mirsb_build.config.reply_schemas import REPLIES
 from mirsb_build.config.taxonomy import Facet, RelationType, RiskCategory
@@ -64,7 +69,7 @@ class Header(Record):
 class Prompt:
     """One template, checked; `render` cannot meet a missing variable that loading did not."""
 
-    def __init__(self, name: str, header: Header, digest: str, environment: SandboxedEnvironment, body: str) -> None:
+    def __init__(self, name: str, header: Header, digest: str, environment: Sandbox, body: str) -> None:
         self.name = name
         self.role = header.role
         self.reply = REPLIES[header.reply]
@@ -78,8 +83,35 @@ class Prompt:
 
     def render(self, variables: Mapping[str, Any]) -> tuple[Message, ...]:
         """The chat messages for these variables."""
-        used = {name: variables[name] for name in self._variables}
+        used = {name: plain(variables[name]) for name in self._variables}
         return tuple(Message(role=role, content=template.render(used)) for role, template in self._sections)
+
+
+def plain(value: Any) -> Any:
+    """A value as templates may see it: texts, numbers, lists, mappings, and the fields of records without methods."""
+    if isinstance(value, BaseModel):
+        return SimpleNamespace(**{name: plain(getattr(value, name)) for name in type(value).model_fields})
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in cast(Mapping[object, object], value).items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(one) for one in cast(Sequence[object], value)]
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise TypeError(f"a prompt's variable is a {type(value).__name__}, which no template may see")
+
+
+class _InFolders(FileSystemLoader):
+    """Finds templates below its folders; a link that leads out of them is as if it were not there."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        text, file, fresh = super().get_source(environment, template)
+        if not _is_below(Path(file), map(Path, self.searchpath)):
+            raise TemplateNotFound(template)
+        return text, file, fresh
+
+
+def _is_below(file: Path, roots: Iterable[Path]) -> bool:
+    return any(file.resolve().is_relative_to(root.resolve()) for root in roots)
 
 
 class Prompts:
@@ -107,8 +139,8 @@ class Prompts:
 def load_prompts(folders: Sequence[Path] = ()) -> Prompts:
     """Our templates with the user's laid over them; raises BadFile for anything a call could trip over."""
     roots = [packaged("prompts"), *(f / "prompts" for f in folders)]
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader([str(r) for r in reversed(roots)]),
+    environment = Sandbox(
+        loader=_InFolders([str(r) for r in reversed(roots)]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -118,6 +150,8 @@ def load_prompts(folders: Sequence[Path] = ()) -> Prompts:
     for root in roots:
         for file in sorted(root.rglob("*.md")):
             if not file.name.startswith("_"):
+                if not _is_below(file, [root]):
+                    raise BadFile(file, f"is a link that leads out of {root}; put the prompt itself there")
                 name = file.relative_to(root).with_suffix("").as_posix()
                 found[name] = _load(name, file, environment, included)
     return Prompts(found)
@@ -136,7 +170,7 @@ class _Source(NamedTuple):
         return self.offset + node.lineno
 
 
-def _load(name: str, file: Path, environment: SandboxedEnvironment, included: dict[str, _Source]) -> Prompt:
+def _load(name: str, file: Path, environment: Sandbox, included: dict[str, _Source]) -> Prompt:
     text = read_text(file)
     match = _HEADER.match(text)
     if match is None:
@@ -157,13 +191,15 @@ def _load(name: str, file: Path, environment: SandboxedEnvironment, included: di
     return Prompt(name, header, digest, environment, match["body"])
 
 
-def _with_includes(environment: SandboxedEnvironment, body: _Source, included: dict[str, _Source]) -> list[_Source]:
+def _with_includes(environment: Sandbox, body: _Source, included: dict[str, _Source]) -> list[_Source]:
     """The body and all that it includes, in order of first use; `included` has the files that were parsed before."""
     sources = [body]
     seen: set[str] = set()
     for source in sources:  # grows while it is walked
         for name in meta.find_referenced_templates(source.tree):
-            if name and name not in seen:
+            if name is None:
+                raise BadFile(source.file, "includes a file whose name is computed; write the name itself")
+            if name not in seen:
                 seen.add(name)
                 if name not in included:
                     included[name] = _included(environment, source.file, name)
@@ -171,7 +207,7 @@ def _with_includes(environment: SandboxedEnvironment, body: _Source, included: d
     return sources
 
 
-def _included(environment: SandboxedEnvironment, by: Path, name: str) -> _Source:
+def _included(environment: Sandbox, by: Path, name: str) -> _Source:
     assert environment.loader is not None
     try:
         text, found, _ = environment.loader.get_source(environment, name)
@@ -180,7 +216,7 @@ def _included(environment: SandboxedEnvironment, by: Path, name: str) -> _Source
     return _parse(environment, Path(found or name), 0, text)
 
 
-def _parse(environment: SandboxedEnvironment, file: Path, offset: int, text: str) -> _Source:
+def _parse(environment: Sandbox, file: Path, offset: int, text: str) -> _Source:
     try:
         environment.compile(text, raw=True)  # finds what parsing alone lets through: unknown filters and tests
         return _Source(file, offset, text, environment.parse(text))
@@ -212,6 +248,6 @@ def _check_fields(source: _Source) -> None:
         owner = attribute.node
         if isinstance(owner, nodes.Name) and owner.name in FIELDS:
             record = FIELDS[owner.name]
-            if not hasattr(record, attribute.attr) and attribute.attr not in record.model_fields:
+            if attribute.attr not in record.model_fields:
                 where = f"{source.file}, line {source.line(attribute)}"
                 raise UnknownName(f"field of {owner.name}", attribute.attr, record.model_fields, where=where)

@@ -9,7 +9,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from jinja2.exceptions import SecurityError
+from jinja2.exceptions import SecurityError, TemplateError
 
 from mirsb_build.config.prompts import ROLES, Prompt, Prompts, load_prompts
 from mirsb_build.config.reply_schemas import REPLIES, Decomposition
@@ -299,3 +299,54 @@ def test_loading_finds_the_same_prompts_as_the_folder_holds() -> None:
     files = {p.relative_to(packaged("prompts")).with_suffix("").as_posix() for p in packaged("prompts").rglob("*.md")}
     assert set(OURS.hashes) == {name for name in files if not name.rpartition("/")[2].startswith("_")}
     assert isinstance(OURS, Prompts)
+
+
+# Templates of others
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ category.parse_raw(prompt, proto='pickle', allow_pickle=true) }}",
+        "{% set c = category %}{{ c.parse_file(prompt) }}",
+        "{{ category['parse_raw'](prompt) }}",
+        "{{ (category | attr('model_validate_json'))(prompt) }}",
+        "{% for c in [category] %}{{ c.model_copy() }}{% endfor %}",
+        "{% for p in pictures %}{{ p.model_construct() }}{% endfor %}",
+    ],
+)
+def test_a_template_gets_values_without_methods_of_ours(tmp_path: Path, attack: str) -> None:
+    """The methods of records read files, and unpickle what they read: that runs code."""
+    text = GOOD.replace("necessity_judge", "quality_judge").replace("NecessityJudgement", "QualityJudgement")
+    text = text.replace("[prompt, shown]", "[prompt, category, pictures]")
+    own(tmp_path, text.replace("{{ prompt }} with {{ shown }}", "{{ prompt }} {{ pictures | length }} " + attack))
+    with pytest.raises((UsageError, TemplateError)):
+        load_prompts([tmp_path])["mine"].render(variables(prompt="mild"))
+
+
+def test_a_template_changes_no_list_that_it_is_given(tmp_path: Path) -> None:
+    own(tmp_path, GOOD.replace("{{ shown }}", "{{ shown.append(9) }}"))
+    with pytest.raises(SecurityError):
+        load_prompts([tmp_path])["mine"].render({"prompt": "mild", "shown": [1]})
+
+
+def test_links_that_lead_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "diary.md").write_text("my diary")
+    own(tmp_path / "own", GOOD)
+    (tmp_path / "own/prompts/_diary.md").symlink_to(tmp_path / "diary.md")
+    told = refused(tmp_path / "own", GOOD + "    {% include '_diary.md' %}\n")
+    assert "includes '_diary.md', which is in no prompt folder" in told
+    own(tmp_path / "own", GOOD)
+    (tmp_path / "own/prompts/linked.md").symlink_to(tmp_path / "diary.md")
+    with pytest.raises(BadFile, match="is a link that leads out of"):
+        load_prompts([tmp_path / "own"])
+
+
+def test_a_folder_that_is_a_link_itself_is_read(tmp_path: Path) -> None:
+    own(tmp_path / "real", GOOD)
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    assert "mine" in load_prompts([tmp_path / "linked"])
+
+
+def test_an_include_whose_name_is_computed_is_refused(tmp_path: Path) -> None:
+    assert "includes a file whose name is computed" in refused(tmp_path, GOOD + "    {% include prompt %}\n")
